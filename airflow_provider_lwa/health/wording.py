@@ -1,0 +1,218 @@
+"""Notifications in words: what happened, since when, what it means, what to do, what comes next.
+
+Only what is known is said. Every text passes :func:`~airflow_provider_lwa.amazon.errors.redact` last, so that
+nothing in the shape of a Login with Amazon secret can leave, wherever it came from.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_lwa.amazon.errors import redact
+from airflow_provider_lwa.health.verdict import verdict
+
+if TYPE_CHECKING:
+    from airflow_provider_lwa.health.incidents import Notification
+    from airflow_provider_lwa.health.verdict import Layer
+
+_TITLE_LENGTH = 105  # and a few more where redacting what was cut lengthens it: always less than 110
+_NAME_LENGTH = 40
+_NAMES_SHOWN = 20
+#: What Markdown would take for its own, in words that others have written.
+_PLAIN = str.maketrans({"*": "•", "`": "'", "<": "(", ">": ")", "[": "(", "]": ")"})
+
+_IMPACT: dict[Layer, str] = {
+    "local": "Nothing is sent to Amazon for it; tasks that use it fail at once.",
+    "token": "No access token can be had; tasks that need a new one fail at once, without retries.",
+    "api": "Login with Amazon may still give access tokens, but the API refuses calls made with them.",
+}
+_PASSING = "It may pass by itself; until then tasks that need an answer from Amazon retry or fail."
+_PROVEN: dict[Layer, str] = {
+    "local": "the connection can be read and is complete",
+    "token": "Login with Amazon gives access tokens",
+    "api": "the API accepts calls",
+}
+
+
+def message(notification: Notification) -> dict[str, Any]:
+    """Put a notification into words, as the key ``lwa`` of a notifier's template context.
+
+    :param notification: what to tell
+    :return: ``title`` (one line of less than 110 characters), ``text``, ``markdown``, ``severity``,
+        ``phase``, ``dedup_key``, ``pd_action`` (``trigger`` or ``resolve``), ``kind``, ``conn_ids``,
+        ``client_id``, ``api``, ``region``, ``owner``, ``at`` and ``since`` (ISO 8601)
+    """
+    head, topic = _head(notification), _topic(notification)
+    lines = [(label, redact(words)) for label, words in _lines(notification) if words]
+    listed = [f"- **{label}:** {words.translate(_PLAIN)}" for label, words in lines]
+    return {
+        "title": f"{head} {topic}",
+        "text": "\n".join([f"{head} {topic}", *(f"{label}: {words}" for label, words in lines)]),
+        "markdown": "\n".join([f"**{head} {topic.translate(_PLAIN)}**", "", *listed]),
+        "severity": notification.severity,
+        "phase": notification.phase,
+        "dedup_key": redact(notification.key),
+        "pd_action": "trigger" if _goes_on(notification) else "resolve",
+        "kind": notification.kind,
+        "conn_ids": [redact(conn_id) for conn_id in notification.conn_ids],
+        "client_id": redact(notification.client_id or "") or None,
+        "api": redact(notification.api or "") or None,
+        "region": redact(notification.region or "") or None,
+        "owner": redact(", ".join(notification.owners)) or None,
+        "at": _iso(notification.at),
+        "since": _iso(notification.since),
+    }
+
+
+def when(at: float) -> str:
+    """Write a moment as people read it.
+
+    :param at: Unix seconds
+    """
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def duration(seconds: float) -> str:
+    """Write a length of time as people say it.
+
+    :param seconds: how long
+    """
+    minutes = max(0, int(seconds)) // 60
+    parts = ((minutes // 1440, "d"), (minutes // 60 % 24, "h"), (minutes % 60, "min"))
+    return " ".join([f"{number} {unit}" for number, unit in parts if number][:2]) or "less than a minute"
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def _goes_on(notification: Notification) -> bool:
+    return notification.phase in ("firing", "update", "reminder")
+
+
+def _head(notification: Notification) -> str:
+    loud = " critical" if notification.severity == "critical" and _goes_on(notification) else ""
+    return f"[{notification.phase.upper()}{loud}]"
+
+
+def _topic(notification: Notification) -> str:
+    """Write the title without its head: who, what, where."""
+    if notification.of_application:
+        who = f"Amazon application {_tail(notification.client_id)}"
+        where = _count(len(notification.conn_ids))
+    else:
+        who = f"Amazon credential {_short(', '.join(notification.conn_ids))}"
+        where = ", ".join(filter(None, (notification.api, notification.region)))
+    topic = redact(f"{who}: {_what_in_a_word(notification)}{f' ({where})' if where else ''}")
+    room = _TITLE_LENGTH - len(_head(notification)) - 1
+    return topic if len(topic) <= room else redact(topic[: room - 1] + "…")
+
+
+def _what_in_a_word(notification: Notification) -> str:
+    if notification.phase == "resolved":
+        return "accepted again" if notification.of_application else "healthy again"
+    headline = verdict(notification.kind).headline
+    return f"no longer watched, last {headline}" if notification.phase == "closed" else headline
+
+
+def _lines(notification: Notification) -> list[tuple[str, str]]:
+    if notification.phase == "resolved":
+        return [*_end(notification), ("Do", "Clear the task runs that failed meanwhile.")]
+    if notification.phase == "closed":
+        return [*_end(notification), ("Do", "Nothing, if it was taken out of service on purpose.")]
+    return [
+        ("What", _what(notification)),
+        ("Connections", _names(notification) if notification.of_application else ""),
+        ("Since", _since(notification)),
+        ("Impact", _impact(notification)),
+        ("Do", _do(notification)),
+        ("Next", _next(notification)),
+        ("Incident", notification.key),
+    ]
+
+
+def _what(notification: Notification) -> str:
+    headline = verdict(notification.kind).headline
+    was = f" (before: {verdict(notification.before).headline})" if notification.before else ""
+    still = "still " if notification.phase == "reminder" else ""
+    said = f": {notification.description.rstrip('.')}" if notification.description else ""
+    known = (
+        f"HTTP {notification.status}" if notification.status else "",
+        f"code {notification.code}" if notification.code else "",
+        f"request id {notification.request_id}" if notification.request_id else "",
+    )
+    facts = ", ".join(filter(None, known))
+    return f"{still}{headline}{was}{said}{f' ({facts})' if facts else ''}."
+
+
+def _names(notification: Notification) -> str:
+    shown = notification.conn_ids[:_NAMES_SHOWN]
+    more = len(notification.conn_ids) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def _since(notification: Notification) -> str:
+    good = notification.good
+    return f"{when(notification.since)}; " + (
+        f"last good {when(good)}" if good else "never seen healthy here"
+    )
+
+
+def _impact(notification: Notification) -> str:
+    if not verdict(notification.kind).permanent:
+        return _PASSING
+    impact = _IMPACT[notification.layer]
+    if not (notification.of_application and notification.working):
+        return impact
+    others = _count(notification.working)
+    return f"{impact} {others} of the same application work: these probably hold an outdated client secret."
+
+
+def _do(notification: Notification) -> str:
+    addressee = ", ".join(notification.owners) or f"the {verdict(notification.kind).addressee}"
+    return f"For {addressee}: {notification.remedy or 'see the log of the monitor.'}"
+
+
+def _next(notification: Notification) -> str:
+    soon = f"Reminder {when(notification.next_at)}." if notification.next_at else "No reminder."
+    flapping = " It comes and goes, so it will count as over only after hours in health."
+    repeated = " What was told before could not be read, so this may be a repetition."
+    return (
+        f"{soon} A message when it is over."
+        f"{flapping if notification.flapping else ''}{repeated if notification.memory_lost else ''}"
+    )
+
+
+def _end(notification: Notification) -> list[tuple[str, str]]:
+    if notification.phase == "closed":
+        what = "No longer watched; it was not seen healthy."
+    elif notification.of_application:
+        what = "Login with Amazon accepts the application's client secret again."
+    else:
+        what = f"Healthy again: {_PROVEN[notification.layer]}."
+    lasted = duration(notification.at - notification.since)
+    return [
+        ("What", what),
+        ("Connections", _names(notification) if notification.of_application else ""),
+        (
+            "Since",
+            f"It was {verdict(notification.kind).headline} from {when(notification.since)}, for {lasted}.",
+        ),
+        ("Incident", notification.key),
+    ]
+
+
+def _count(number: int) -> str:
+    return f"{number} connection" + ("" if number == 1 else "s")
+
+
+def _short(name: str) -> str:
+    name = redact(name)  # before it is cut, for half a secret has no shape
+    return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
+
+
+def _tail(client_id: str | None) -> str:
+    """Give the end of a client id, the part in which two of them differ."""
+    unique = redact(client_id or "").rpartition(".")[2]
+    return unique if len(unique) <= 12 else f"…{unique[-8:]}"  # noqa: PLR2004 - because eight of 32 tell them apart
