@@ -1,0 +1,1 @@
+"""Hooks: one connection, its tokens, and calls to its API."""

@@ -1,0 +1,1 @@
+"""Operators, named by the job they do."""

@@ -1,0 +1,3 @@
+"""Pages inside Airflow."""
+
+from __future__ import annotations

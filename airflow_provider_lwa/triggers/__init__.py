@@ -1,0 +1,3 @@
+"""Triggers: what deferred tasks wait for in the triggerer."""
+
+from __future__ import annotations
