@@ -1,4 +1,4 @@
-"""Login with Amazon for Apache Airflow: one connection per credential, shared tokens, reports, credential health."""
+"""Login with Amazon for Apache Airflow: one connection per credential, shared tokens, reports, health."""
 
 from __future__ import annotations
 

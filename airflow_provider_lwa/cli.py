@@ -86,7 +86,8 @@ def cache(arguments: argparse.Namespace) -> int:
         print(f"Removed {source.clear()} shared tokens; the next task of each credential asks Amazon.")
         return HEALTHY
     for name, value in source.info().items():
-        print(f"{name}: {value}")
+        if value is not None:
+            print(f"{name}: {value}")
     return HEALTHY
 
 

@@ -147,7 +147,7 @@ def lwa_credential_monitor(
             return [_look(conn_id, api=api_probe).to_json() for conn_id in conn_ids]
 
         @task(trigger_rule="all_done", max_active_tis_per_dag=1)
-        def evaluate_and_notify(batches: list[list[str]], looks: Sequence[Any]) -> dict[str, int]:
+        def evaluate_and_notify(batches: list[list[str]], looks: Sequence[Any] | None) -> dict[str, int]:
             inventory = [conn_id for batch in batches for conn_id in batch]
             seen = [Observation.from_json(one) for batch in _each(looks) for one in batch]
             monitor = _Monitor(key, channels, rules, deployment or _deployment())
@@ -216,10 +216,10 @@ def _look(conn_id: str, *, api: bool) -> Observation:
     return seen
 
 
-def _each(looks: Sequence[Any]) -> Iterator[Any]:
-    """Go through what mapped tasks gave, by index: Airflow logs an error where it is merely iterated."""
-    for index in range(len(looks)):
-        yield looks[index]
+def _each(looks: Sequence[Any] | None) -> Iterator[Any]:
+    """Go through what the probes gave, if any did; by index, or Airflow logs an error at the end."""
+    if looks is not None:
+        yield from (looks[index] for index in range(len(looks)))
 
 
 def _deployment() -> str:

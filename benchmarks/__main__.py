@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     page = render(results, crew.versions, size, quick=options.quick)
     if options.write:
         PAGE.write_text(page, encoding="utf-8")
-    print(json.dumps({"results": results, "versions": crew.versions}) if options.json else page)
+    print(json.dumps({"results": results, "page": page}) if options.json else page)
     return 0
 
 
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmarks", description=description)
     parser.add_argument("--quick", action="store_true", help="a few seconds: to see that it works")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}, too")
-    parser.add_argument("--json", action="store_true", help="print the bare numbers instead of the page")
+    parser.add_argument("--json", action="store_true", help="print the bare numbers beside the page")
     parser.add_argument("--peers", type=Path, default=PEERS, metavar="PYTHON", help="the peers' interpreter")
     return parser
 

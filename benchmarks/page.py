@@ -229,12 +229,14 @@ _NOTES = """## What the numbers are, and are not
 
 - Requests are counted at the endpoint, from its journal. Times are of this machine, with a server on
   loopback: the ratios carry over, the milliseconds do not.
-- Every contender holds one object for all threads of a process. msal refreshes nothing without a person, so it
-  asks with client credentials, and a transport of ours tells it the endpoint. botocore fetches through a
+- Every contender holds one object for all threads of a process. msal refreshes nothing without a person, so
+  it asks with client credentials, and a transport of ours tells it the endpoint. botocore fetches through a
   function of ours: its columns show its windows and locks, not its HTTP.
 - The two columns with a file are the same libraries with the cache that they offer for sharing between
   processes. Both keep tokens in clear; this project's file is sealed with Airflow's Fernet key.
 - Renewal: each contender's token was given the life after which the contender's own rule renews it during the
   watch. python-amazon-sp-api goes by a constant, which was set to five seconds.
 - `kill -9`: the peers' processes each ask for themselves, so there is nobody to wait for, and no number.
-- Memory is the peak beyond what the process had before the download. amzn-sp-api has no download."""
+- Memory is the peak beyond what the process had before the download. This project also takes a SHA-256 of what
+  it writes, and of text it checks the encoding and counts the rows; the others do not. amzn-sp-api has no
+  download."""

@@ -172,7 +172,7 @@ TOKENS: dict[str, Callable[[Crew, str, Size], Result]] = {
 
 
 def _concerns(what: str, name: str) -> bool:
-    """Tell whether a contender has something to show: a file is no matter in a renewal, and only ours waits."""
+    """Tell whether a contender can show something: a file is no matter in a renewal, and only ours waits."""
     return {"renewal": not CONTENDERS[name][2], "killed": name == OURS}.get(what, True)
 
 

@@ -5,7 +5,7 @@
     LwaError                            everything below; carries advice, Amazon's code and request id
      ├── ConfigurationError             found before any request: fields missing, contradictory, malformed
      ├── CredentialError                permanent: somebody has to act; never retried
-     │    ├── RefreshTokenRevoked       invalid_grant on a refresh token: withdrawn, expired, of another client
+     │    ├── RefreshTokenRevoked       invalid_grant on a refresh token: withdrawn, expired, another's
      │    ├── AuthorizationCodeRejected invalid_grant on a code: five minutes, single use
      │    ├── ClientRejected            invalid_client: client id or secret wrong
      │    ├── ClientUnauthorized        unauthorized_client: token or client not meant for each other
@@ -212,7 +212,8 @@ class RefreshTokenRevoked(CredentialError):
 
     kind = "revoked"
     default_advice = (
-        "Ask the account's owner to authorize the application again and store the new refresh token in the connection."
+        "Ask the account's owner to authorize the application again, and store the new refresh token in the "
+        "connection."
     )
 
 
@@ -221,8 +222,8 @@ class AuthorizationCodeRejected(CredentialError):
 
     kind = "code_rejected"
     default_advice = (
-        "Authorization codes live five minutes, work once, and only with the redirect URI they were made for: "
-        "open the consent page again."
+        "Authorization codes live five minutes, work once, and only with the redirect URI they were made "
+        "for: open the consent page again."
     )
 
 
@@ -231,13 +232,13 @@ class ClientRejected(CredentialError):
 
     kind = "client_rejected"
     default_advice = (
-        "Put the application's current client secret into the connection; a secret replaced by rotation stops "
-        "working after its overlap. Account owners need not authorize again."
+        "Put the application's current client secret into the connection; a secret replaced by rotation "
+        "stops working after its overlap. Account owners need not authorize again."
     )
 
 
 class ClientUnauthorized(CredentialError):
-    """``unauthorized_client``: the refresh token was made for another client, or an app id stands for a client id."""
+    """``unauthorized_client``: the refresh token is another client's, or an app id stands for a client id."""
 
     kind = "client_unauthorized"
     default_advice = (
@@ -250,7 +251,10 @@ class ScopeNotGranted(CredentialError):
     """``invalid_scope`` or ``access_denied``: the client may not ask for this scope."""
 
     kind = "scope_denied"
-    default_advice = "Check the spelling of the scope, and attach the security profile to that API in Amazon's developer console."
+    default_advice = (
+        "Check the spelling of the scope, and attach the security profile to that API in Amazon's developer "
+        "console."
+    )
 
 
 class TokenRequestRefused(CredentialError):
@@ -261,11 +265,12 @@ class TokenRequestRefused(CredentialError):
 
 
 class ClientSecretExpired(CredentialError):
-    """The API refuses every call because the client secret is past its 180 days, although LWA still answers."""
+    """The API refuses every call, the client secret being past its 180 days, although LWA still answers."""
 
     kind = "client_secret_expired"
     default_advice = (
-        "Rotate the application's client secret, store the new one in the connection, then authorize the application again."
+        "Rotate the application's client secret, store the new one in the connection, then authorize the "
+        "application again."
     )
 
 
@@ -298,10 +303,12 @@ class BadResponse(TransientError):
 
 
 class TransportError(LwaError):
-    """This machine cannot speak to Amazon safely: certificate, certificate path, proxy address."""
+    """The local machine cannot speak to Amazon safely: certificate, certificate path, proxy address."""
 
     kind = "transport"
-    default_advice = "Check the proxy settings and the certificate authorities of this machine. No secret was sent."
+    default_advice = (
+        "Check the proxy settings and the certificate authorities of this machine. No secret was sent."
+    )
 
 
 class ApiError(LwaError):
@@ -321,7 +328,9 @@ class AccessTokenRejected(ApiError):
     """The token is expired or malformed in the API's eyes, also after one refresh."""
 
     kind = "token_rejected"
-    default_advice = "Run the connection's check; if Login with Amazon accepts it, the account has to authorize again."
+    default_advice = (
+        "Run the connection's check; if Login with Amazon accepts it, the account has to authorize again."
+    )
 
 
 class AccessDenied(ApiError):
@@ -329,8 +338,9 @@ class AccessDenied(ApiError):
 
     kind = "access_denied"
     default_advice = (
-        "Not a revoked credential. Check in this order: the application's role for this operation (and that the account "
-        "authorized after it was added), the path, the region of the connection, seller versus vendor, and whether "
+        "Not a revoked credential. Check in this order: the application's role for this operation (and that "
+        "the account authorized after it was added), the path, the region of the connection, seller versus "
+        "vendor, and whether "
         "the operation needs a restricted data token."
     )
 
@@ -385,7 +395,8 @@ class ReportCancelled(ReportError):
 
     kind = "report_cancelled"
     default_advice = (
-        "Amazon does not tell a cancelled report from one without data: widen the dates, or accept it with on_no_data."
+        "Amazon does not tell a cancelled report from one without data: widen the dates, or accept it with "
+        "on_no_data."
     )
 
 
@@ -394,7 +405,8 @@ class ReportFatal(ReportError):
 
     kind = "report_fatal"
     default_advice = (
-        "Correct what Amazon names; a report asked for again too soon also ends this way (30 minutes to 4 hours for FBA)."
+        "Correct what Amazon names; a report asked for again too soon also ends this way (30 minutes to 4 "
+        "hours for FBA)."
     )
 
 
@@ -430,7 +442,9 @@ class DocumentUndecodable(DocumentError):
     """The bytes are not in the compression or charset they should be in."""
 
     kind = "document_undecodable"
-    default_advice = "Name the charset with the encoding parameter, or take the bytes as they are with encoding=None."
+    default_advice = (
+        "Name the charset with the encoding parameter, or take the bytes as they are with encoding=None."
+    )
 
 
 #: Login with Amazon's error codes and what they mean for a token request (compared without regard to case).

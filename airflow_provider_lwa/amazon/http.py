@@ -1,8 +1,8 @@
 """The door to the network: one bounded request at a time, with nothing of a credential left behind in errors.
 
-Rules: form fields are encoded once; no redirect is followed; ``~/.netrc`` is ignored; the whole exchange has one
-deadline and the answer a size limit, because timeouts of single reads never fire on a body that drips; library
-exceptions are replaced by ours, since theirs hold the request with its secrets.
+Rules: form fields are encoded once; no redirect is followed; ``~/.netrc`` is ignored; the whole exchange has
+one deadline and the answer a size limit, because timeouts of single reads never fire on a body that drips;
+library exceptions are replaced by ours, since theirs hold the request with its secrets.
 
 This module imports ``requests``; import it where a request is really made, not at the top of Airflow modules.
 """
@@ -260,7 +260,7 @@ def _is_local(error: Exception) -> bool:
 
 
 def reason(error: Exception) -> str:
-    """Say in a few words of our own what kept a request from being answered; a library's text may quote the request.
+    """Say in a few words what kept a request from being answered; a library's own text may quote the request.
 
     :param error: of ``requests`` or the operating system
     """

@@ -1,8 +1,8 @@
 """Login with Amazon's token endpoint: build a request, judge the answer.
 
 Both are functions over frozen values; :func:`exchange` puts the network between them. The grants are those of
-Amazon's "Connect to the Selling Partner API" (``refresh_token``, ``client_credentials``), "Generate access and refresh
-tokens" of the Ads API (``authorization_code``) and the Appstore's "API authentication" page.
+Amazon's "Connect to the Selling Partner API" (``refresh_token``, ``client_credentials``), "Generate access
+and refresh tokens" of the Ads API (``authorization_code``) and the Appstore's "API authentication" page.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Credential:
     client_secret: str = field(repr=False)
     refresh_token: str | None = field(default=None, repr=False)
     scopes: tuple[str, ...] = ()
-    token_url: str = "https://api.amazon.com" + TOKEN_PATH  # noqa: S105 - because it is an address
+    token_url: str = "https://api.amazon.com" + TOKEN_PATH
 
 
 class _Unseen(dict[str, Any]):
@@ -91,8 +91,8 @@ class TokenRequest:
     def identity(self) -> tuple[str, ...]:
         """Everything that decides which token comes back.
 
-        The client secret is not part of it: refresh tokens belong to the client id, and a rotated secret must not throw
-        good tokens away. It contains the refresh token: digest it before it is written anywhere.
+        The client secret is not part of it: refresh tokens belong to the client id, and a rotated secret must
+        not throw good tokens away. It contains the refresh token: digest it before it is written anywhere.
         """
         return (self.url, self.client_id, self.grant_type, *(value for _, value in self.parameters))
 
@@ -128,7 +128,7 @@ class TokenAnswer:
 
 
 def request_for(credential: Credential, scopes: Sequence[str] | None = None) -> TokenRequest:
-    """Choose the grant: grantless when scopes are given for this call, else the refresh token, else the credential's scopes.
+    """Choose the grant: grantless if scopes are given, else the refresh token, else the credential's scopes.
 
     :param credential: who asks
     :param scopes: scopes of a grantless call; Amazon does not accept them together with a refresh token
@@ -231,10 +231,13 @@ def _refuse(request: TokenRequest, answer: Answer, body: dict[str, Any] | None) 
         "retry_after": answer.retry_after,
     }
     if answer.redirects_to:
-        elsewhere = f"{host} redirects token requests to {answer.redirects_to}; a secret is never sent after a redirect."
+        elsewhere = (
+            f"{host} redirects token requests to {answer.redirects_to}; no secret is sent after a redirect."
+        )
         raise BadResponse(elsewhere, **facts)
     kind = _kind_of(request, answer, code, said)
-    raise kind(f"{_SENTENCES.get(kind.kind, 'Login with Amazon refused the token request')} at {host}.", **facts)
+    sentence = _SENTENCES.get(kind.kind, "Login with Amazon refused the token request")
+    raise kind(f"{sentence} at {host}.", **facts)
 
 
 _SENTENCES = {
@@ -277,7 +280,7 @@ def _by_grant(request: TokenRequest, kind: type[LwaError], said: dict[str, Any])
 def _read_token(answer: Answer, body: dict[str, Any]) -> TokenAnswer:
     token_type = body.get("token_type", "bearer")
     if not isinstance(token_type, str) or token_type.lower() != "bearer":
-        raise _bad(answer, "bad_token_type", "Login with Amazon's answer holds a token that is not a bearer token.")
+        raise _bad(answer, "bad_token_type", "Login with Amazon's answer holds a token of an unknown type.")
     lifetime, warnings = _lifetime(answer, body.get("expires_in"))
     if not _is_header_safe(body.get("access_token")):
         raise _bad(answer, "bad_token", "Login with Amazon's answer holds no usable access token.")

@@ -1,8 +1,8 @@
 """The APIs behind Login with Amazon, as data: hosts, grants, scopes, token header, cheap probe.
 
 Everything that differs from API to API and does not need code stands in :data:`PROFILES`. Sources: Amazon's
-"Connect to the Selling Partner API" and "SP-API endpoints", the Amazon Ads API "Overview" and "Generate access and
-refresh tokens", and the Appstore "API authentication" page.
+"Connect to the Selling Partner API" and "SP-API endpoints", the Amazon Ads API "Overview" and "Generate
+access and refresh tokens", and the Appstore "API authentication" page.
 """
 
 from __future__ import annotations
@@ -93,9 +93,7 @@ def _selling_partner(name: str, who: str, probe: Probe | None) -> Profile:
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
-        _selling_partner(
-            "selling_partner", "seller", Probe("GET", "/sellers/v1/marketplaceParticipations")
-        ),
+        _selling_partner("selling_partner", "seller", Probe("GET", "/sellers/v1/marketplaceParticipations")),
         _selling_partner("selling_partner_vendor", "vendor", None),  # the Sellers API refuses vendors
         Profile(
             name="amazon_ads",
@@ -168,17 +166,17 @@ def endpoints(
     overrides: Mapping[str, str] | None = None,
     allowed_hosts: Collection[str] = (),
 ) -> Endpoints:
-    """Work out where requests go: Amazon's hosts, or those the deployment's configuration puts in their place.
+    """Work out where requests go: Amazon's hosts, or those that the configuration puts in their place.
 
-    A connection cannot move an endpoint, only the configuration can: whoever may edit a connection could otherwise
-    have its stored secrets sent elsewhere.
+    A connection cannot move an endpoint, only the configuration can: whoever may edit a connection could
+    otherwise have its stored secrets sent elsewhere.
 
     :param profile: the API
     :param region: key of :data:`REGIONS`
     :param sandbox: use the API's sandbox hosts
     :param overrides: base addresses by ``login/<region>``, ``login``, ``<api>/<region>``, ``<api>`` or ``*``
     :param allowed_hosts: hosts outside Amazon that the configuration permits
-    :raises ConfigurationError: for an unknown region, an API without sandbox, or an override to a forbidden host
+    :raises ConfigurationError: for an unknown region, an API without sandbox, an override to a forbidden host
     """
     if region not in REGIONS:
         raise ConfigurationError(f"Unknown region {region!r}; known are {', '.join(REGIONS)}.")
@@ -209,7 +207,7 @@ def is_amazon(host: str) -> bool:
 
 
 def require_trusted(url: str, allowed_hosts: Collection[str] = ()) -> None:
-    """Refuse to send a credential to a host that is not Amazon's, loopback, or expressly allowed; or in clear.
+    """Refuse to send a credential to a host not Amazon's, loopback, or expressly allowed; or in clear.
 
     :param url: absolute address
     :param allowed_hosts: hosts the ``[lwa] allowed_hosts`` configuration lists
@@ -221,10 +219,12 @@ def require_trusted(url: str, allowed_hosts: Collection[str] = ()) -> None:
         return
     if not (is_amazon(host) or host in allowed_hosts):
         raise ConfigurationError(
-            f"{host or url!r} is not a host of Amazon's; add it to [lwa] allowed_hosts if credentials may go there."
+            f"{host or url!r} is not a host of Amazon's; add it to [lwa] allowed_hosts if credentials may go "
+            "there."
         )
     if parts.scheme != "https":
-        raise ConfigurationError(f"Credentials go to {host} by https only, not {parts.scheme or 'without a scheme'}.")
+        scheme = parts.scheme or "without a scheme"
+        raise ConfigurationError(f"Credentials go to {host} by https only, not {scheme}.")
 
 
 def _split(url: str) -> SplitResult:
@@ -235,5 +235,7 @@ def _split(url: str) -> SplitResult:
     except ValueError:
         plain = False
     if not plain:
-        raise ConfigurationError("Refused: an address with a user name, blank, backslash or other odd character in it.")
+        raise ConfigurationError(
+            "Refused: an address with a user name, blank, backslash or other odd character in it."
+        )
     return parts

@@ -144,7 +144,7 @@ def observe(record: Record, seen: Observation, now: float, policy: AlertPolicy) 
 def _identity(record: Record, seen: Observation) -> dict[str, Any]:
     """Take what the look knows of the connection; one that could not read it takes nothing away."""
     if seen.client_id is None:
-        return {"owner": seen.owner or record.owner}
+        return {name: getattr(seen, name) or getattr(record, name) for name in ("api", "region", "owner")}
     return {"client_id": seen.client_id, "api": seen.api, "region": seen.region, "owner": seen.owner}
 
 

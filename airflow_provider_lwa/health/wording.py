@@ -41,7 +41,8 @@ def message(notification: Notification) -> dict[str, Any]:
     :param notification: what to tell
     :return: ``title`` (one line of less than 110 characters), ``text``, ``markdown``, ``severity``,
         ``phase``, ``dedup_key``, ``pd_action`` (``trigger`` or ``resolve``), ``kind``, ``conn_ids``,
-        ``client_id``, ``api``, ``region``, ``owner``, ``at`` and ``since`` (ISO 8601)
+        ``client_id``, ``api``, ``region``, ``owner`` (as connections name theirs), ``addressee`` (who can mend
+        this kind of breakage), ``at`` and ``since`` (ISO 8601)
     """
     head, topic = _head(notification), _topic(notification)
     lines = [(label, redact(words)) for label, words in _lines(notification) if words]
@@ -60,6 +61,7 @@ def message(notification: Notification) -> dict[str, Any]:
         "api": redact(notification.api or "") or None,
         "region": redact(notification.region or "") or None,
         "owner": redact(", ".join(notification.owners)) or None,
+        "addressee": verdict(notification.kind).addressee,
         "at": _iso(notification.at),
         "since": _iso(notification.since),
     }
@@ -170,8 +172,8 @@ def _impact(notification: Notification) -> str:
 
 
 def _do(notification: Notification) -> str:
-    addressee = ", ".join(notification.owners) or f"the {verdict(notification.kind).addressee}"
-    return f"For {addressee}: {notification.remedy or 'see the log of the monitor.'}"
+    remedy = notification.remedy or "See the log of the monitor."
+    return f"For {', '.join(notification.owners)}: {remedy}" if notification.owners else remedy
 
 
 def _next(notification: Notification) -> str:

@@ -84,12 +84,11 @@ R = TypeVar("R", bound=TokenRequest)
 class _Slot:
     """What this process knows about one identity."""
 
-    __slots__ = ("flight", "held", "identity")
+    __slots__ = ("held", "identity")
 
     def __init__(self, identity: tuple[str, ...]) -> None:
         self.identity = identity
         self.held = Held.nothing()
-        self.flight: Future[_Landing | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +164,7 @@ class TokenSource(Generic[R]):
     def _begin(self) -> None:
         """What belongs to one process alone."""
         self._lock = threading.Lock()
+        self._flights: dict[tuple[_Slot, str], Future[_Landing | None]] = {}
         self._threads: ThreadPoolExecutor | None = None
         self._calls: weakref.WeakKeyDictionary[
             asyncio.AbstractEventLoop, dict[tuple[object, ...], asyncio.Future[_Landing]]
@@ -175,7 +175,6 @@ class TokenSource(Generic[R]):
         self._begin()
         self._safe.after_fork()
         for slot in self._slots.values():
-            slot.flight = None
             slot.held.wake(self._jitter)
 
     # What callers use
@@ -209,7 +208,7 @@ class TokenSource(Generic[R]):
         with self._lock:
             calls = self._calls.setdefault(loop, {})
             self._threads = self._threads or ThreadPoolExecutor(_THREADS, "lwa-token")
-        key = (request.identity, min_ttl)
+        key = (request.identity, request.client_secret, min_ttl)
         if key not in calls:
             calls[key] = loop.run_in_executor(self._threads, self._fetch, request, min_ttl)
             calls[key].add_done_callback(lambda _: calls.pop(key))
@@ -257,7 +256,7 @@ class TokenSource(Generic[R]):
                 "forced",
                 slot.identity,
                 {"at": self._clock.instant().to_json()},
-                generation=generation,  # the dropped one: it is no second token for its users
+                generation=generation,  # so that others who were refused with it are not turned away
                 replaces=forced.generation if forced else None,
                 ttl=FORCED_PAUSE,
             )
@@ -338,8 +337,7 @@ class TokenSource(Generic[R]):
         until = self._now() + patience
         while self._now() < until:
             mine: Future[_Landing | None] = Future()
-            with self._lock:
-                flight = slot.flight = slot.flight or mine
+            flight = self._flights.setdefault((slot, request.client_secret), mine)
             if flight is mine:
                 return self._lead(request, slot, wish, mine)
             if wish.ahead:
@@ -356,7 +354,7 @@ class TokenSource(Generic[R]):
         except Exception as error:  # noqa: BLE001 - because it is raised by all who wait
             landing = _Landing(error=error, asked=True)
         finally:  # also when a time-out of Airflow's breaks in: then the others go on without us
-            slot.flight = None
+            self._flights.pop((slot, request.client_secret), None)
             flight.set_result(landing)
         return landing
 
@@ -489,8 +487,8 @@ class TokenSource(Generic[R]):
 
     def _warn_of_rotation(self, request: R) -> None:
         self._warn_once(
-            f"Amazon gave {request!r} another refresh token than the connection's. The token store keeps it sealed: "
-            "authorize again and update the connection before it is lost."
+            f"Amazon gave {request!r} another refresh token than the connection's. The token store keeps it "
+            "sealed: authorize again and update the connection before it is lost."
         )
 
     def _remember(self, request: R, slot: _Slot, error: CredentialError | TransientError) -> None:

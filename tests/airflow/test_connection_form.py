@@ -1,4 +1,4 @@
-"""The connection form as a person sees it: a real Airflow, a real browser, a healthy connection at the end."""
+"""The connection form as a person sees it: a real Airflow, a real browser, a connection that works."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def open_section(page: Page, name: str) -> None:
 
 
 def test_every_field_has_our_label_and_kind(form: Page) -> None:
-    """Labels and helps are ours; secrets are in password boxes, days in date fields, choices in selects.
+    """Labels and helps are ours; secrets are in password boxes, days in date fields.
 
     A select keeps its value in a hidden field.
     """
@@ -81,7 +81,7 @@ def test_every_field_has_our_label_and_kind(form: Page) -> None:
 
 
 def test_what_is_typed_is_stored_and_works(form: Page, stage: Stage) -> None:
-    """A connection made in the form passes the check: labels are shown, values stored, nothing was left out."""
+    """A connection made in the form passes the check: labels are shown, values stored."""
     form.locator("[name=connection_id]").fill("lwa_from_the_form")
     form.locator("[name=login]").fill(stage.seller.client_id)
     form.locator("[name=password]").fill(stage.amazon.applications[stage.seller.client_id].client_secret)

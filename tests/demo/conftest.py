@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -75,13 +76,14 @@ def running(
     dags_folder: Path, user_home: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LocalAirflow]:
     """An Airflow started by a user who has settings of an Airflow of their own."""
-    with pytest.MonkeyPatch.context() as user:
-        user.setenv("HOME", str(user_home))
-        user.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
-        user.setenv("AIRFLOW__CORE__PLUGINS_FOLDER", str(user_home / "plugins"))
-        user.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-        airflow = LocalAirflow(
-            tmp_path_factory.mktemp("home"), dags_folder, environment={"MINE": "passed on"}, patience=1
-        )
-        with airflow:
-            yield airflow
+    airflow = LocalAirflow(
+        tmp_path_factory.mktemp("home"), dags_folder, environment={"MINE": "passed on"}, patience=1
+    )
+    with contextlib.ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as user:
+            user.setenv("HOME", str(user_home))
+            user.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
+            user.setenv("AIRFLOW__CORE__PLUGINS_FOLDER", str(user_home / "plugins"))
+            user.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+            stack.enter_context(airflow)
+        yield airflow

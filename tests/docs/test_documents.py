@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -38,7 +39,7 @@ LANGUAGES = ("python", "shell")
 
 def _examples() -> list[Any]:
     return [
-        pytest.param(example, language, id=f"{path.relative_to(ROOT)}:{example.line}", marks=_marks(example))
+        pytest.param(example, language, id=f"{path.name}:{example.line}", marks=_marks(example))
         for path in DOCUMENTS
         for language in LANGUAGES
         for example in _parser(language).parse(path).examples()
@@ -51,7 +52,9 @@ def _parser(language: str) -> Sybil:
 
 def _marks(example: Example) -> list[pytest.MarkDecorator]:
     """A block that starts the airflow command, or pytest, takes seconds of import."""
-    return [pytest.mark.airflow] if re.search(r"^airflow |^def test_", str(example.parsed), re.MULTILINE) else []
+    return (
+        [pytest.mark.airflow] if re.search(r"^airflow |^def test_", str(example.parsed), re.MULTILINE) else []
+    )
 
 
 @pytest.fixture
@@ -83,11 +86,8 @@ def test_a_block_runs(example: Example, language: str, seller: Emulator, tmp_pat
 
 def test_no_block_goes_without_being_run() -> None:
     """A block is in a language that is run here, or is plain text."""
-    opened = {
-        language
-        for path in DOCUMENTS
-        for language in re.findall(r"^ *```(\S*)\n(?:.*?\n)? *```$", path.read_text(), re.MULTILINE | re.DOTALL)
-    }
+    block = re.compile(r"^ *```(\S*)\n(?:.*?\n)? *```$", re.MULTILINE | re.DOTALL)
+    opened = {language for path in DOCUMENTS for language in block.findall(path.read_text())}
 
     assert opened <= {*LANGUAGES, "text"}
 
@@ -104,13 +104,15 @@ def _run_in_shell(text: str) -> None:
         return
     names = re.findall(r"export (AIRFLOW_CONN_(\w+))=", commands)
     for _, conn_id in names:
-        commands += f"\npython -c {_LOADS!r} {conn_id.lower()}"
+        commands += f"\npython -c {shlex.quote(_LOADS)} {conn_id.lower()}"
     subprocess.run(["bash", "-euo", "pipefail", "-c", commands], check=True, cwd=ROOT, timeout=120)  # noqa: S607 - because a document speaks to whichever shell there is
 
 
-_LOADS = (
-    "import sys; from airflow_provider_lwa.hooks.lwa import LwaHook; print(LwaHook(sys.argv[1]).connection.conn_id)"
-)
+_LOADS = """
+import sys
+from airflow_provider_lwa.hooks.lwa import LwaHook
+print(LwaHook(sys.argv[1]).connection.conn_id)
+"""
 
 
 def test_generated_parts_are_up_to_date() -> None:
@@ -118,7 +120,8 @@ def test_generated_parts_are_up_to_date() -> None:
     command = [sys.executable, "-m", "cogapp", "--check", *map(str, DOCUMENTS)]
     outcome = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
 
-    assert outcome.returncode == 0, f"run: python -m cogapp -r README.md docs/*.md\n{outcome.stdout}{outcome.stderr}"
+    said = outcome.stdout + outcome.stderr
+    assert outcome.returncode == 0, f"run: python -m cogapp -r README.md docs/*.md\n{said}"
 
 
 def test_links_between_documents_lead_somewhere() -> None:

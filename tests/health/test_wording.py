@@ -98,6 +98,15 @@ def test_an_update_names_what_it_was(watch: Watch) -> None:
     assert "What: still application not authorized" in message(reminder)["text"]
 
 
+def test_without_an_owner_it_says_only_what_to_do(watch: Watch) -> None:
+    """Where no connection names an owner, nobody is addressed; routes can look at who could mend it."""
+    (firing,) = watch.look({"a": watch.REVOKED})
+    words = message(firing)
+
+    assert "\nDo: Ask the account's owner to authorize" in words["text"]
+    assert (words["owner"], words["addressee"]) == (None, "account owner")
+
+
 def test_a_warning_promises_no_reminder(watch: Watch) -> None:
     """What comes next is said as it will be."""
     for _ in range(2):

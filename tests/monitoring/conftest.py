@@ -34,7 +34,9 @@ class Scene:
     chat: Receiver
     pager: Receiver
     environment: pytest.MonkeyPatch
-    log: pytest.LogCaptureFixture
+    records: pytest.LogCaptureFixture
+    output: pytest.CaptureFixture[str]
+    printed: str = ""
     application: Application = field(init=False)
     sellers: dict[str, Grant] = field(default_factory=dict)
 
@@ -99,6 +101,12 @@ class Scene:
         return [message["text"] for message in self.told()]
 
     @property
+    def log(self) -> str:
+        """All that was logged; Airflow 3 prints the logs of tasks."""
+        self.printed += self.output.readouterr().out
+        return self.records.text + self.printed
+
+    @property
     def memory(self) -> Any:
         """What the monitor keeps in its Variable."""
         from airflow.models.variable import Variable
@@ -122,7 +130,7 @@ def dag_in(folder: Path) -> Any:
     try:
         from airflow.dag_processing.dagbag import DagBag
     except ImportError:  # before Airflow 3.1
-        from airflow.models.dagbag import DagBag
+        from airflow.models.dagbag import DagBag  # type: ignore[no-redef]  # because only one of them exists
 
     home = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
     home.mkdir(exist_ok=True)
@@ -147,6 +155,7 @@ def scene(
     lwa_emulator: Emulator,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> Iterator[Scene]:
     """A monitor that has seen nothing yet."""
     from airflow.models.variable import Variable
@@ -154,5 +163,5 @@ def scene(
     caplog.set_level(logging.INFO)
     with ExitStack() as stack:
         chat, pager = stack.enter_context(Receiver()), stack.enter_context(Receiver())
-        yield Scene(lwa_emulator, chat, pager, monkeypatch, caplog)
+        yield Scene(lwa_emulator, chat, pager, monkeypatch, caplog, capsys)
     Variable.delete(f"lwa_health.{DAG_ID}")

@@ -88,6 +88,7 @@ class Amazon:
     lifetime: float = 3600.0
     script: list[TokenAnswer | BaseException | Callable[[], None]] = field(default_factory=list)
     asked: list[TokenRequest] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
     open: threading.Event = field(default_factory=threading.Event)
     called: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
@@ -108,6 +109,8 @@ class Amazon:
         self.called.release()
         assert self.open.wait(30), "the test never opened the door"
         outcome = self.script.pop(0) if self.script else None
+        if request.client_secret in self.refused:
+            outcome = self.REJECTED
         if isinstance(outcome, LwaError):
             raise type(outcome)(outcome.message, **_attributes(outcome))
         if isinstance(outcome, BaseException):

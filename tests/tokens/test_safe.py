@@ -263,8 +263,10 @@ class TestTrouble:
         seen.append(find(safe))
         clock.advance(2)
         seen += [find(safe), safe.info()["trouble"]]
+        store.error = ConnectionError("again")
+        seen.append(find(safe))
 
-        assert seen == [None, True, "meanwhile", "ConnectionError", "meanwhile", "before", None]
+        assert seen == [None, True, "meanwhile", "ConnectionError", "meanwhile", "before", None, None]
         warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
         assert warnings == ["The broken store of tokens failed, memory stands in: ConnectionError"]
 

@@ -320,7 +320,7 @@ class TestAhead:
         """While a caller is getting a token anyway, none is replaced ahead of time."""
         source, request = house.process(), house.request()
         slot = source._slot(request)
-        slot.flight = module.Future()
+        source._flights[slot, request.client_secret] = module.Future()
 
         assert source._share(request, slot, module._Wish(ahead=True)) is None
 
@@ -476,13 +476,13 @@ class TestWaiting:
         assert house.amazon.count == 1
 
     def test_what_another_thread_found_in_the_store(self, house: Household) -> None:
-        """A thread that waited for another is content with a token that one found, if it lives long enough."""
+        """A thread that waited for another takes a token that one found, if it lives long enough."""
         source, request = house.process(), house.request()
         house.process().get(request)
         slot = source._slot(request)
         for need, count in ((None, 1), (7200, 2)):
             flight: Any = module.Future()
-            slot.flight, slot.held = flight, type(slot.held).nothing()
+            source._flights[slot, request.client_secret], slot.held = flight, type(slot.held).nothing()
             landing = threading.Timer(0.05, _land, (source, slot, flight, request))
             landing.start()
             source.get(request, min_ttl=need)
@@ -531,7 +531,7 @@ class TestWaiting:
         house.amazon.called.acquire(timeout=10)
         second = threading.Thread(target=lambda: results.append(source.get(request).value))
         second.start()
-        while source._slot(request).flight is None:
+        while not source._flights:
             time.sleep(0.001)
         house.amazon.open.set()
         first.join()
@@ -543,7 +543,7 @@ class TestWaiting:
         """Whoever has waited long enough for another thread asks itself."""
         source = house.alone(settings=Settings(lock_wait=0.0, request_budget=0.05), clock=_Running())
         request = house.request()
-        source._slot(request).flight = module.Future()
+        source._flights[source._slot(request), request.client_secret] = module.Future()
 
         assert source.get(request).value == "Atza|token-1"
 
@@ -615,7 +615,7 @@ class TestWaiting:
 
 def _land(source: TokenSource[Any], slot: Any, flight: Any, request: Any) -> None:
     landing, _ = source._look(request, slot, module._Wish())
-    slot.flight = None
+    source._flights.clear()
     flight.set_result(landing)
 
 
@@ -700,6 +700,28 @@ class TestRefusals:
 
         assert house.process().get(house.request("right")).value == "Atza|token-2"
         assert house.process().get(house.request("wrong")).value == "Atza|token-2"
+
+    def test_a_wrong_secret_does_not_speak_for_a_right_one(self, house: Household) -> None:
+        """Of two connections with the same grant, one has a wrong secret: the other gets its token."""
+        source = house.process()
+        requests = {secret: house.request(secret) for secret in ("wrong", "right")}
+        house.amazon.refused = {"wrong"}
+        house.amazon.open.clear()
+        results: dict[str, Any] = {}
+
+        def ask(secret: str) -> None:
+            results[secret] = house.together(1, lambda: source.get(requests[secret]))[0]
+
+        threads = [threading.Thread(target=ask, args=(secret,)) for secret in requests]
+        for thread in threads:
+            thread.start()
+            house.amazon.called.acquire(timeout=10)
+        house.amazon.open.set()
+        for thread in threads:
+            thread.join()
+
+        assert type(results["wrong"]) is ClientRejected
+        assert results["right"].value == "Atza|token-2"
 
     def test_a_new_refresh_token_is_tried_at_once(self, house: Household) -> None:
         """A refusal is of this refresh token."""
@@ -856,11 +878,11 @@ class TestProbing:
         source.get(request)
         slot = source._slot(request)
         flight: Any = module.Future()
-        slot.flight = flight
+        source._flights[slot, request.client_secret] = flight
 
         def land() -> None:
             time.sleep(0.05)
-            slot.flight = None
+            source._flights.clear()
             flight.set_result(module._Landing(slot.held.token, asked=False))
 
         landing = threading.Thread(target=land)
@@ -1264,7 +1286,7 @@ class TestOnePerProcess:
         source, request = house.process(), house.request()
         source.get(request)
         slot = source._slot(request)
-        slot.flight = module.Future()
+        source._flights[slot, request.client_secret] = module.Future()
         before = {slot.held.soft}
         lock = source._lock
         lock.acquire()
@@ -1274,7 +1296,7 @@ class TestOnePerProcess:
             before.add(slot.held.soft)
 
         assert source.get(request).value == "Atza|token-1"
-        assert slot.flight is None
+        assert not source._flights
         assert len(before) > 10
         assert shared(Configuration("memory"), house.amazon)
         lock.release()

@@ -265,6 +265,14 @@ class TestFiles:
             assert _role_elsewhere(files) == "FOLLOWER"
         assert _role_elsewhere(files) == "LEADER"
 
+    def test_a_copy_of_the_lock_does_not_keep_it(self, files: FileStore) -> None:
+        """A lock is given back although a program forked meanwhile, by whatever means, holds a copy of it."""
+        with files.election(NAME):
+            copy = os.dup(next(iter(files._locks)).fileno())
+        with files.election(NAME) as role:
+            assert role is Role.LEADER
+        os.close(copy)
+
     def test_lock_files_stay(self, files: FileStore) -> None:
         """Neither clearing nor cleaning removes a lock file: those who wait for it would be split."""
         with files.election(NAME):

@@ -12,7 +12,7 @@ from airflow_provider_lwa.monitoring import AlertPolicy, Route, lwa_credential_m
 dag = lwa_credential_monitor(
     "watching",
     schedule=None,
-    conn_ids=lambda: os.environ["WATCHED"].split(),
+    conn_ids=lambda: os.environ["WATCHED"].split(),  # noqa: PLW0108 - because it is read when the DAG runs
     routes=[
         Route(notifiers=[HttpNotifier(http_conn_id="chat", json={"text": "{{ lwa.title }}"})]),
         Route(
