@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,11 +60,12 @@ def check(arguments: argparse.Namespace) -> int:
     :return: 0 if all are healthy, 1 if one is broken for good, 3 if one could not be judged now
     """
     _read_connections_like_a_server()
-    from airflow_provider_lwa.health.verdict import line  # noqa: PLC0415 - because only this command needs it
-    from airflow_provider_lwa.hooks.lwa import LwaHook  # noqa: PLC0415 - because it loads Airflow
+    with redirect_stdout(sys.stderr):  # some versions of Airflow log to standard output
+        from airflow_provider_lwa.health.verdict import line  # noqa: PLC0415 - because it is needed only here
+        from airflow_provider_lwa.hooks.lwa import LwaHook  # noqa: PLC0415 - because it loads Airflow
 
-    api = not arguments.token_only
-    seen = [LwaHook(lwa_conn_id=conn_id).check(api=api) for conn_id in arguments.conn_ids]
+        api = not arguments.token_only
+        seen = [LwaHook(lwa_conn_id=conn_id).check(api=api) for conn_id in arguments.conn_ids]
     for observation in seen:
         if arguments.output == "json":
             print(json.dumps(observation.to_json()))

@@ -237,6 +237,6 @@ _NOTES = """## What the numbers are, and are not
 - Renewal: each contender's token was given the life after which the contender's own rule renews it during the
   watch. python-amazon-sp-api goes by a constant, which was set to five seconds.
 - `kill -9`: the peers' processes each ask for themselves, so there is nobody to wait for, and no number.
-- Memory is the peak beyond what the process had before the download. This project also takes a SHA-256 of what
-  it writes, and of text it checks the encoding and counts the rows; the others do not. amzn-sp-api has no
+- Memory is the peak beyond what the process had before the download. This project also takes a SHA-256 of
+  what it writes, and of text it checks the encoding and counts the rows; the others do not. amzn-sp-api has no
   download."""

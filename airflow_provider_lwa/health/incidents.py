@@ -27,7 +27,6 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from airflow_provider_lwa.amazon.errors import redact
 from airflow_provider_lwa.health.plain import from_plain, to_plain
 from airflow_provider_lwa.health.record import Record, observe
 from airflow_provider_lwa.health.verdict import LAYERS, SEVERITIES, Layer, Severity, verdict
@@ -173,9 +172,8 @@ def cycle(
     past = read(state)
     records = dict(past.records)
     for seen in sorted(observations, key=lambda one: one.at):
-        if inventory is None or seen.conn_id in inventory:
-            before = records.get(seen.conn_id, Record(conn_id=seen.conn_id))
-            records[seen.conn_id] = observe(before, seen, now, policy)
+        before = records.get(seen.conn_id, Record(conn_id=seen.conn_id))
+        records[seen.conn_id] = observe(before, seen, now, policy)
     if inventory is not None:
         records = {conn_id: record for conn_id, record in records.items() if conn_id in inventory}
     desk = _Desk(now, policy, records, frozenset(past.lost))
@@ -279,7 +277,7 @@ def _grouped(records: Iterable[Record], deployment: str) -> dict[str, list[Recor
 def _key(record: Record, deployment: str) -> str:
     application = _application(record)
     path = f"app/{application}" if application else f"cred/{record.conn_id}"
-    key = redact(f"lwa/{deployment}/{path}")
+    key = f"lwa/{deployment}/{path}"
     if len(key) <= _KEY_LENGTH:
         return key
     return f"{key[: _KEY_LENGTH - 65]}~{hashlib.sha256(key.encode()).hexdigest()}"

@@ -261,21 +261,23 @@ def line(observation: Observation) -> str:
     said = f": {observation.description}" if observation.description else "."
     if not said.endswith((".", "…", "!")):
         said += "."
-    answer = facts(observation)
+    answer = facts(observation.status, observation.code, observation.request_id)
     advice = f" {observation.advice}" if observation.advice else ""
     text = f"{headline[0].upper()}{headline[1:]}{said}{f' ({answer})' if answer else ''}{advice}"
     return redact(" ".join(text.split()))
 
 
-def facts(observation: Observation) -> str:
-    """What Amazon's support asks for: status, code and request id, as far as known.
+def facts(status: int | None, code: str | None, request_id: str | None) -> str:
+    """List what Amazon's support asks for, as far as it is known.
 
-    :param observation: the outcome of one check
+    :param status: HTTP status
+    :param code: Amazon's error code
+    :param request_id: Amazon's request id
     """
     known = (
-        f"HTTP {observation.status}" if observation.status else "",
-        f"code {observation.code}" if observation.code else "",
-        f"request id {observation.request_id}" if observation.request_id else "",
+        f"HTTP {status}" if status else "",
+        f"code {code}" if code else "",
+        f"request id {request_id}" if request_id else "",
     )
     return ", ".join(fact for fact in known if fact)
 

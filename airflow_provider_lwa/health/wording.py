@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_lwa.amazon.errors import redact
-from airflow_provider_lwa.health.verdict import verdict
+from airflow_provider_lwa.health.verdict import facts, verdict
 
 if TYPE_CHECKING:
     from airflow_provider_lwa.health.incidents import Notification
@@ -41,8 +41,8 @@ def message(notification: Notification) -> dict[str, Any]:
     :param notification: what to tell
     :return: ``title`` (one line of less than 110 characters), ``text``, ``markdown``, ``severity``,
         ``phase``, ``dedup_key``, ``pd_action`` (``trigger`` or ``resolve``), ``kind``, ``conn_ids``,
-        ``client_id``, ``api``, ``region``, ``owner`` (as connections name theirs), ``addressee`` (who can mend
-        this kind of breakage), ``at`` and ``since`` (ISO 8601)
+        ``client_id``, ``api``, ``region``, ``owner`` (as connections name theirs), ``addressee`` (who can
+        mend this kind of breakage), ``at`` and ``since`` (ISO 8601)
     """
     head, topic = _head(notification), _topic(notification)
     lines = [(label, redact(words)) for label, words in _lines(notification) if words]
@@ -139,13 +139,8 @@ def _what(notification: Notification) -> str:
     was = f" (before: {verdict(notification.before).headline})" if notification.before else ""
     still = "still " if notification.phase == "reminder" else ""
     said = f": {notification.description.rstrip('.')}" if notification.description else ""
-    known = (
-        f"HTTP {notification.status}" if notification.status else "",
-        f"code {notification.code}" if notification.code else "",
-        f"request id {notification.request_id}" if notification.request_id else "",
-    )
-    facts = ", ".join(filter(None, known))
-    return f"{still}{headline}{was}{said}{f' ({facts})' if facts else ''}."
+    answer = facts(notification.status, notification.code, notification.request_id)
+    return f"{still}{headline}{was}{said}{f' ({answer})' if answer else ''}."
 
 
 def _names(notification: Notification) -> str:
@@ -210,11 +205,10 @@ def _count(number: int) -> str:
 
 
 def _short(name: str) -> str:
-    name = redact(name)  # before it is cut, for half a secret has no shape
     return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
 
 
 def _tail(client_id: str | None) -> str:
-    """Give the end of a client id, the part in which two of them differ."""
+    """Give the end of a client id, in which two of them differ; redacted first, for an end has no shape."""
     unique = redact(client_id or "").rpartition(".")[2]
     return unique if len(unique) <= 12 else f"…{unique[-8:]}"  # noqa: PLR2004 - because eight of 32 tell them apart

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_lwa.amazon.errors import ConfigurationError, LwaError, Unavailable
+from airflow_provider_lwa.amazon.errors import (
+    ClientSecretExpired,
+    ConfigurationError,
+    LwaError,
+    Unavailable,
+)
 from airflow_provider_lwa.health.incidents import EVERYTHING, read
 from airflow_provider_lwa.health.record import AlertPolicy
 
@@ -66,8 +71,10 @@ class TestPermanent:
         """While Amazon does not answer, a revoked credential stays revoked and nothing is said."""
         watch.look({"a": watch.REVOKED})
 
-        assert [watch.hear({"a": sight}) for sight in (*[watch.DOWN] * 4, watch.REVOKED)] == [[]] * 5
-        assert read(watch.state).records["a"].kind == "revoked"
+        for sight in (*[watch.DOWN] * 4, watch.REVOKED):
+            assert watch.hear({"a": sight}) == []
+            record = read(watch.state).records["a"]
+            assert (record.state, record.kind) == ("broken", "revoked")
 
     def test_every_broken_credential_is_told(self, watch: Watch) -> None:
         """Three of forty revoked in one cycle are three incidents."""
@@ -231,6 +238,40 @@ class TestApplications:
 
         assert watch.hear({"a": None, "b": watch.REJECTED}) == []
         assert watch.hear({"a": None, "b": None}) == [("resolved", f"app/{watch.APPLICATION}")]
+
+    def test_who_heard_the_alarm_hears_the_end(self, watch: Watch) -> None:
+        """A critical incident stays critical until it is over, also while it gets smaller."""
+        watch.look({"a": watch.REJECTED, "b": watch.REJECTED})
+        watch.look({"a": None, "b": watch.REJECTED})
+        (reminder,) = watch.look({"a": None, "b": watch.REJECTED}, after=DAY)
+        (resolved,) = watch.look({"a": None, "b": None})
+
+        assert (reminder.phase, reminder.severity) == ("reminder", "critical")
+        assert (resolved.phase, resolved.severity) == ("resolved", "critical")
+
+    def test_another_trouble_of_a_member_is_no_proof(self, watch: Watch) -> None:
+        """While one of its connections cannot even be used, nobody knows that its secret is accepted."""
+        incomplete = ConfigurationError("The refresh token is missing.")
+        watch.look({"a": watch.REJECTED, "b": watch.REJECTED})
+
+        assert watch.hear({"a": watch.REJECTED, "b": incomplete}) == [("firing", "cred/b")]
+        assert watch.hear({"a": None, "b": incomplete}) == []
+        assert watch.hear({"a": None, "b": None}) == [
+            ("resolved", f"app/{watch.APPLICATION}"),
+            ("resolved", "cred/b"),
+        ]
+
+    def test_an_expired_secret_is_over_when_the_api_accepts(self, watch: Watch) -> None:
+        """Login with Amazon goes on accepting it, so what it says about an account proves nothing here."""
+        expired = ClientSecretExpired("The client secret is past its 180 days.")
+
+        assert watch.hear({"a": expired, "b": expired}) == [("firing", f"app/{watch.APPLICATION}")]
+        assert watch.hear({"a": watch.REVOKED, "b": watch.REVOKED}) == [
+            ("firing", "cred/a"),
+            ("firing", "cred/b"),
+        ]
+        assert watch.hear({"a": None, "b": None}, layer="token") == []
+        assert len(watch.look({"a": None, "b": None}, layer="api")) == 3
 
     def test_an_account_revoked_before_stays_so_after(self, watch: Watch) -> None:
         """The application's breakage covers an account's own without ending it.

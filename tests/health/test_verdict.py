@@ -114,8 +114,7 @@ def test_the_line_says_what_and_what_to_do(watch: Watch) -> None:
     assert line(watch.observation("a", watch.REVOKED)) == (
         "Authorization revoked: The request has an invalid grant parameter : refresh_token. User may have "
         "revoked or didn't grant the permission. (HTTP 400, code invalid_grant, request id "
-        "bef0c2f8-9e0b-4f4c-8f0c-1d2e3f4a5b6c) Ask the account's owner to authorize the application again "
-        "and store the new refresh token in the connection."
+        f"bef0c2f8-9e0b-4f4c-8f0c-1d2e3f4a5b6c) {errors.RefreshTokenRevoked.default_advice}"
     )
 
 
@@ -146,10 +145,20 @@ def test_no_secret_is_kept(secret: str) -> None:
         Observation.of_error(error, at=1.0, conn_id="c"),
         Observation.unreadable("c", at=1.0, reason=f"vault said {secret}"),
         Observation.of_error(errors.ConfigurationError([f"pasted {secret}"]), at=1.0),
+        Observation.healthy("c", at=1.0, layer="api", client_id=secret, owner=secret),
     ):
         assert secret not in json.dumps(seen.to_json())
         assert secret not in line(seen)
         assert "\n" not in line(seen)
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_no_secret_is_said(secret: str) -> None:
+    """Also an observation that came from elsewhere is said without what it should not hold."""
+    seen = Observation(conn_id="c", at=1.0, layer="token", kind="revoked", description=f"bad\n{secret}")
+
+    assert secret not in line(seen)
+    assert "\n" not in line(seen)
 
 
 def test_advice_is_known_by_kind() -> None:

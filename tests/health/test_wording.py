@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from airflow_provider_lwa.amazon.errors import ClientRejected, RefreshTokenRevoked
 from airflow_provider_lwa.health.incidents import Notification
 from airflow_provider_lwa.health.wording import duration, message
 
@@ -38,8 +39,7 @@ def test_a_firing_message_answers_five_questions(watch: Watch) -> None:
         "bef0c2f8-9e0b-4f4c-8f0c-1d2e3f4a5b6c).\n"
         "Since: 2025-11-21 06:40 UTC; last good 2025-11-21 05:40 UTC\n"
         "Impact: No access token can be had; tasks that need a new one fail at once, without retries.\n"
-        "Do: For growth-team: Ask the account's owner to authorize the application again and store the new "
-        "refresh token in the connection.\n"
+        f"Do: For growth-team: {RefreshTokenRevoked.default_advice}\n"
         "Next: Reminder 2025-11-22 06:40 UTC. A message when it is over.\n"
         "Incident: lwa/prod/cred/lwa_acme"
     )
@@ -76,7 +76,7 @@ def test_an_outdated_secret_is_told_from_a_rejected_one(watch: Watch) -> None:
     assert words["title"] == "[FIRING] Amazon application …89abcdef: client secret rejected (1 connection)"
     assert "Connections: a\n" in words["text"]
     assert "2 connections of the same application work" in words["text"]
-    assert "Account owners need not authorize again." in words["text"]
+    assert ClientRejected.default_advice in words["text"]
 
 
 def test_a_critical_one_says_so_in_the_title(watch: Watch) -> None:
@@ -103,7 +103,7 @@ def test_without_an_owner_it_says_only_what_to_do(watch: Watch) -> None:
     (firing,) = watch.look({"a": watch.REVOKED})
     words = message(firing)
 
-    assert "\nDo: Ask the account's owner to authorize" in words["text"]
+    assert f"\nDo: {RefreshTokenRevoked.default_advice}\n" in words["text"]
     assert (words["owner"], words["addressee"]) == (None, "account owner")
 
 
@@ -169,3 +169,11 @@ def test_foreign_words_are_no_markup() -> None:
 def test_durations_read_like_speech(seconds: float, words: str) -> None:
     """The two largest units are enough."""
     assert duration(seconds) == words
+
+
+@pytest.mark.parametrize("secret", ["Atz.sprdt|IwEB0aBcDeFgHiJk", "amzn1.oa2-cs.v1.0c9dfeedbeef"])
+def test_not_even_the_end_of_a_secret_is_said(secret: str) -> None:
+    """Where only the end of a name is shown, it is no end of a secret."""
+    words = message(replace(FIRING, of_application=True, client_id=secret, conn_ids=(secret,), key=secret))
+
+    assert secret[-8:] not in str(words)

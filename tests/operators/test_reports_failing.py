@@ -134,7 +134,7 @@ def test_a_document_that_lies_about_gzip_is_read(seller: Seller, task: Task) -> 
         ({"target": ""}, "target is empty"),
         ({"target": "{here}"}, "is a folder; name the file to write"),
         ({"target": "{here}/file/below"}, "Cannot write to"),
-        ({"target": "nowhere://bucket/key"}, "target is not usable: Unsupported filesystem"),
+        ({"target": "nowhere://bucket/key"}, "target is not usable: "),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
@@ -201,24 +201,19 @@ def test_a_killed_task_withdraws_what_it_waits_for(seller: Seller, task: Task) -
     seller.amazon.plan_report(TYPE, polls=10**6)
     operator = task.operator(poll_interval=0.05, wait_timeout=timedelta(seconds=0.5))
     task.attempt = 1
-    ended: list[BaseException] = []
 
-    def run() -> None:
-        try:
-            operator.execute(task.context)
-        except errors.ReportTimeout as error:
-            ended.append(error)
+    def kill() -> None:
+        while not seller.amazon.count(operation="getReport"):
+            time.sleep(0.01)
+        operator.on_kill()
 
-    waiting = threading.Thread(target=run)
-    waiting.start()
-    while not seller.amazon.count(operation="getReport"):
-        time.sleep(0.01)
-
-    operator.on_kill()
-    waiting.join()
+    killing = threading.Thread(target=kill, daemon=True)
+    killing.start()
+    with pytest.raises(errors.ReportTimeout):
+        operator.execute(task.context)
+    killing.join(10)
 
     assert seller.amazon.count(operation="cancelReport") == 1
-    assert len(ended) == 1
 
 
 def test_a_task_that_waits_for_nothing_withdraws_nothing(seller: Seller, task: Task) -> None:

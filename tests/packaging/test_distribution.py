@@ -192,7 +192,7 @@ def test_airflow_describes_the_provider(said: Mapping[str, Said]) -> None:
 
 
 def test_the_connection_form_speaks_of_amazons_things(said: Mapping[str, Said]) -> None:
-    """The form has client id and secret, six fields at the top, and the rest in sections."""
+    """The form has client id and secret, six fields that open first, and the rest in other sections."""
     form = said["form"].json()
     standard, extra = form["standard_fields"], form["extra_fields"]
 
@@ -200,7 +200,8 @@ def test_the_connection_form_speaks_of_amazons_things(said: Mapping[str, Said]) 
     assert standard["login"]["title"] == "Client ID"
     assert standard["password"]["title"] == "Client secret"
     assert [name for name in ("host", "port", "url_schema") if not standard[name]["hidden"]] == []
-    assert [name for name, field in extra.items() if not field["schema"].get("section")] == [
+    first = next(iter(extra.values()))["schema"]["section"]
+    assert [name for name, field in extra.items() if field["schema"]["section"] == first] == [
         "refresh_token",
         "api",
         "region",

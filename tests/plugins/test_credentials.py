@@ -70,7 +70,7 @@ class TestPage:
             "authorization revoked",
             "The grant was withdrawn",
             "r-1",
-            "Ask the account&#39;s owner to authorize the application again",
+            "Ask the account&#39;s owner to authorize the application",
             "2025-11-21 04:40 UTC",
             "selling_partner, growth",
             "never",

@@ -309,12 +309,14 @@ class TestAhead:
         source, request = house.process(), house.request()
         source.get(request)
         slot = source._slot(request)
+        held = slot.held
         house.clock.advance(HOUR - 300)
         for _ in range(2):
-            source._replace_ahead(request, slot, slot.held)
+            source._replace_ahead(request, slot, held)
         settled()
 
         assert house.amazon.count == 2
+        assert 30 <= held.soft - house.clock.seconds <= 40
 
     def test_a_flight_that_nobody_asked_for_is_left_alone(self, house: Household) -> None:
         """While a caller is getting a token anyway, none is replaced ahead of time."""
@@ -458,21 +460,24 @@ class TestLongEnough:
 class TestWaiting:
     """Single flight, and what ends it."""
 
-    def test_all_who_wait_learn_of_the_error(self, house: Household) -> None:
+    @pytest.mark.parametrize("error", [RefreshTokenRevoked("No."), TransportError("Cannot connect safely.")])
+    def test_all_who_wait_learn_of_the_error(self, house: Household, error: LwaError) -> None:
         """One request fails, all threads raise its error, each one of its own."""
         source, request = house.process(), house.request()
-        house.amazon.script = [house.amazon.REVOKED]
+        house.amazon.script = [error]
         house.amazon.open.clear()
         done: list[Any] = []
         asking = threading.Thread(target=lambda: done.extend(house.together(16, lambda: source.get(request))))
         asking.start()
         house.amazon.called.acquire(timeout=10)
+        while asking.is_alive() and _waiting(source) < 15:
+            time.sleep(0.001)
         house.amazon.open.set()
         asking.join()
 
-        assert {type(error) for error in done} == {RefreshTokenRevoked}
-        assert len({id(error) for error in done}) == 16
-        assert {error.first_seen for error in done} == {done[0].first_seen}
+        assert {type(found) for found in done} == {type(error)}
+        assert len({id(found) for found in done}) == 16
+        assert len({getattr(found, "first_seen", None) for found in done}) == 1
         assert house.amazon.count == 1
 
     def test_what_another_thread_found_in_the_store(self, house: Household) -> None:
@@ -594,6 +599,21 @@ class TestWaiting:
         assert caught.value.remembered
         assert house.amazon.count == 1
 
+    def test_whoever_is_elected_looks_again(self, house: Household) -> None:
+        """Between looking and being elected somebody else may have got a token: then none is asked for."""
+        request = house.request()
+
+        class Busy(MemoryStore):
+            def election(self, name: str) -> AbstractContextManager[Role]:
+                other._ask(request, other._slot(request), None)
+                return super().election(name)
+
+        store = Busy()
+        here, other = house.process(store), house.process(store)
+
+        assert here.get(request).value == "Atza|token-1"
+        assert house.amazon.count == 1
+
     def test_a_latecomer_does_not_undo_newer_work(self, house: Household) -> None:
         """A process held up while it asked keeps its token to itself if a newer one stands in the store."""
         request = house.request()
@@ -611,6 +631,11 @@ class TestWaiting:
                 return contextlib.nullcontext(Role.UNLOCKED)
 
         assert house.process(Anarchy()).get(house.request()).value == "Atza|token-1"
+
+
+def _waiting(source: TokenSource[Any]) -> int:
+    """How many threads wait for the one that asks: a future knows, but does not tell."""
+    return sum(len(flight._condition._waiters) for flight in source._flights.values())
 
 
 def _land(source: TokenSource[Any], slot: Any, flight: Any, request: Any) -> None:
@@ -720,8 +745,8 @@ class TestRefusals:
         for thread in threads:
             thread.join()
 
-        assert type(results["wrong"]) is ClientRejected
         assert results["right"].value == "Atza|token-2"
+        assert type(results["wrong"]) is ClientRejected or results["wrong"] is results["right"]
 
     def test_a_new_refresh_token_is_tried_at_once(self, house: Household) -> None:
         """A refusal is of this refresh token."""
