@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from airflow_provider_lwa.amazon.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from airflow_provider_lwa.amazon.http import Door
     from airflow_provider_lwa.amazon.login import TokenAnswer, TokenRequest
     from airflow_provider_lwa.tokens import TokenSource
 
@@ -65,13 +67,15 @@ def as_airflow_error(error: LwaError) -> LwaError:
 def airflow_errors(conn_id: str) -> Iterator[None]:
     """Name the connection in every error that passes, and let permanent ones fail the task at once.
 
+    The way the error came is left behind: the variables there hold secrets, and some loggers show variables.
+
     :param conn_id: the connection in use
     :raises LwaError: what passed, in the form of :func:`as_airflow_error`
     """
     try:
         yield
     except LwaError as error:
-        raise as_airflow_error(error.with_connection(conn_id)) from None
+        raise copy.copy(as_airflow_error(error.with_connection(conn_id))) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,11 +179,16 @@ def token_source(settings: Settings) -> TokenSource[TokenRequest]:
     """
     from airflow_provider_lwa import tokens  # noqa: PLC0415 - because a DAG file needs no tokens
 
-    def exchange(request: TokenRequest, budget: float) -> TokenAnswer:
-        from airflow_provider_lwa.amazon import login  # noqa: PLC0415 - because it is needed only here
+    @functools.cache
+    def door() -> Door:
         from airflow_provider_lwa.amazon.http import Door  # noqa: PLC0415 - because it loads requests
 
-        return login.exchange(Door(allowed_hosts=settings.allowed_hosts), request, budget=budget)
+        return Door(allowed_hosts=settings.allowed_hosts)
+
+    def exchange(request: TokenRequest, budget: float) -> TokenAnswer:
+        from airflow_provider_lwa.amazon import login  # noqa: PLC0415 - because it is needed only here
+
+        return login.exchange(door(), request, budget=budget)
 
     numbers = {name: getattr(settings, name) for name in _NUMBERS}
     configuration = tokens.Configuration(

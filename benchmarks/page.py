@@ -51,7 +51,7 @@ def render(results: Results, versions: Mapping[str, str | None], size: Size, *, 
 def _introduction(versions: Mapping[str, str | None], size: Size, *, quick: bool) -> str:
     here = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
     missing = [name for name, version in versions.items() if not version]
-    machine = f"{platform.system()}, {os.cpu_count()} cores ({_processor()})"
+    machine = f"{platform.system()}, {os.cpu_count()} cores ({_processor()}), load {os.getloadavg()[2]:.1f}"
     lines = [
         f"Written by `python -m benchmarks --write` on {datetime.now(UTC):%Y-%m-%d}.",
         f"Python {platform.python_version()}, {machine}.",
@@ -238,5 +238,5 @@ _NOTES = """## What the numbers are, and are not
   watch. python-amazon-sp-api goes by a constant, which was set to five seconds.
 - `kill -9`: the peers' processes each ask for themselves, so there is nobody to wait for, and no number.
 - Memory is the peak beyond what the process had before the download. This project also takes a SHA-256 of
-  what it writes, and of text it checks the encoding and counts the rows; the others do not. amzn-sp-api has no
-  download."""
+  what it writes, and of text it checks the encoding and counts the rows; the others do not.
+- amzn-sp-api has no download."""

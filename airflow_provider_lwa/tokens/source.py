@@ -20,7 +20,7 @@ import threading
 import uuid
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, Self, TypeVar
 
 from airflow_provider_lwa.amazon.errors import CredentialError, LwaError, RefreshTokenRevoked, TransientError
@@ -34,14 +34,13 @@ from airflow_provider_lwa.tokens.records import (
     Settings,
     Token,
 )
-from airflow_provider_lwa.tokens.safe import Document, Safe, open_safe
 from airflow_provider_lwa.tokens.stores import CAPACITY, Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from airflow_provider_lwa.amazon.login import TokenAnswer
+    from airflow_provider_lwa.tokens.safe import Document, Safe
 
 log = logging.getLogger(__name__)
 
@@ -559,62 +558,10 @@ def _landing_of(flight: Future[_Landing | None], patience: float) -> _Landing | 
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """How a deployment shares tokens; section ``[lwa]`` of its configuration.
-
-    :param store: see :func:`airflow_provider_lwa.tokens.safe.open_safe`
-    :param directory: where files go
-    :param url: where a server is
-    :param keys: Fernet keys, newest first
-    :param settings: the numbers
-    """
-
-    store: str = "auto"
-    directory: Path | None = None
-    url: str | None = field(default=None, repr=False)
-    keys: tuple[str, ...] = field(default=(), repr=False)
-    settings: Settings = field(default_factory=Settings)
-
-
 _sources: weakref.WeakSet[TokenSource[Any]] = weakref.WeakSet()
-_shared: dict[Configuration, TokenSource[Any]] = {}
-_shared_lock = threading.Lock()
-
-
-def shared(
-    configuration: Configuration,
-    exchange: Callable[[R, float], TokenAnswer],
-    *,
-    on_event: Callable[[str, Mapping[str, object]], None] | None = None,
-) -> TokenSource[R]:
-    """The process's token source for *configuration*, made at the first call.
-
-    :param configuration: how to share tokens
-    :param exchange: asks Amazon; the first caller's is used
-    :param on_event: is told what happened; the first caller's is used
-    """
-    with _shared_lock:
-        source = _shared.get(configuration)
-        if source is None:
-            clock = Clock()
-            safe = open_safe(
-                configuration.store,
-                clock,
-                directory=configuration.directory,
-                url=configuration.url,
-                keys=configuration.keys,
-            )
-            source = TokenSource(
-                safe, exchange, settings=configuration.settings, clock=clock, on_event=on_event
-            )
-            _shared[configuration] = source
-        return source
 
 
 def _after_fork_in_child() -> None:
-    global _shared_lock  # noqa: PLW0603 - because the parent's lock may be held by a thread that is not here
-    _shared_lock = threading.Lock()
     for source in list(_sources):
         source._after_fork()  # noqa: SLF001 - because forks are this module's own business
 

@@ -112,9 +112,7 @@ def test_a_host_that_is_not_amazons_must_be_allowed(seller: Seller, complaints: 
     )
 
 
-@pytest.mark.parametrize(
-    "host", ["api.amazon.com.evil.example.com", "evil-amazon.com"]
-)
+@pytest.mark.parametrize("host", ["api.amazon.com.evil.example.com", "evil-amazon.com"])
 def test_a_host_that_only_looks_like_amazons_is_refused(
     seller: Seller, complaints: Complaints, host: str
 ) -> None:

@@ -70,7 +70,9 @@ class Hunt:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - because every kind may tell
-            self.hear(place, told_by(error))
+            here = error.__traceback__
+            there = here and here.tb_next  # which leaves out the variables of the test itself
+            self.hear(place, told_by(error.with_traceback(there and there.tb_next)))
         else:
             pytest.fail(f"{place} did not fail")
 
@@ -78,9 +80,8 @@ class Hunt:
     def needles(self) -> dict[str, str]:
         """Every secret that exists by now, by what it is."""
         amazon = self.seller.amazon
-        secrets = {
-            f"secret of {app.client_id}": s.value for app in amazon.applications.values() for s in app.secrets
-        }
+        applications = amazon.applications.values()
+        secrets = {f"secret of {app.client_id}": s.value for app in applications for s in app.secrets}
         grants = {f"refresh token {number}": token for number, token in enumerate(amazon.grants)}
         tokens = {f"access token {number}": token for number, token in enumerate(amazon.tokens)}
         return {"pre-signed address": "X-Amz-Signature=", **secrets, **grants, **tokens}
@@ -99,7 +100,7 @@ class Hunt:
 
 
 def forms(secret: str) -> set[str]:
-    """:return: How a secret can look: the part behind its bar, which all others contain, as it is and encoded."""
+    """:return: How a secret can look: what is behind its bar, which the whole contains, plain and encoded."""
     part = secret.partition("|")[2] or secret
     return {part, quote(part, safe=""), quote_plus(part), json.dumps(part)[1:-1]}
 

@@ -65,9 +65,11 @@ def test_the_hunt_finds_what_is_told(hunt: Hunt, tmp_path: Path) -> None:
     logging.getLogger("airflow.task.hooks.x").info("form %s", "refresh%2Ftoken", extra={"hidden": token})
     (tmp_path / "some.log").write_bytes(token.encode())
 
-    with hunt.failing("error"):
-        form = {"refresh_token": token}
+    def fail(form: dict[str, str]) -> None:
         raise ValueError(len(form))
+
+    with hunt.failing("error"):
+        fail({"refresh_token": token})
 
     assert sorted(hunt.finds()) == [
         "refresh token 1 in error",
@@ -157,7 +159,6 @@ def test_a_token_request_that_fails(hunt: Hunt, fault: dict[str, Any]) -> None:
         {"status": 400},
         {"status": 503},
         {"kind": "redirect"},
-        {"kind": "html200"},
         {"kind": "reset"},
         {"kind": "truncated"},
         {"kind": "hang", "seconds": 0.1},
@@ -172,7 +173,7 @@ def test_a_call_that_fails(hunt: Hunt, fault: dict[str, Any]) -> None:
     with hunt.failing("call"):
         hook.report_status("4711", budget=0)
     with hunt.failing("question"):
-        hook.create_report(hook.report_request(TYPE))
+        hook.call("POST", "/reports/2021-06-30/reports", json={"reportType": TYPE}, budget=0)
     hunt.hear("hook", f"{hook!r} {pickle.dumps(hook)!r} {hook.session()!r} {hook.connection!r}")
 
     assert hunt.finds() == []
@@ -188,7 +189,6 @@ def test_a_call_that_fails(hunt: Hunt, fault: dict[str, Any]) -> None:
         {"status": 404},
         {"kind": "redirect", "location": "http://192.0.2.1/?X-Amz-Signature=abc"},
         {"kind": "redirect", "location": "ftp://127.0.0.1/?X-Amz-Signature=abc"},
-        {"kind": "gzip_bomb"},
     ],
     ids=str,
 )
@@ -199,12 +199,8 @@ def test_a_download_that_fails(hunt: Hunt, tmp_path: Path, fault: dict[str, Any]
     hunt.seller.amazon.fail_next(None, target="download", **fault)
     hunt.seller.amazon.plan_report(TYPE, polls=0)
 
-    if fault == {"kind": "gzip_bomb"}:
-        hunt.seller.amazon.clear_faults()
-        hunt.hear("XCom", execute(tmp_path / "out"))
-    else:
-        with hunt.failing("download"):
-            execute(tmp_path / "out")
+    with hunt.failing("download"):
+        execute(tmp_path / "out")
 
     assert hunt.finds() == []
 
@@ -271,6 +267,6 @@ def test_files_hold_sealed_tokens_only(hunt: Hunt) -> None:
     """There are files, and nothing can be read in them."""
     LwaHook().get_access_token()
 
-    assert [path for path in hunt.seller.cache_dir.rglob("*.sealed")]
+    assert list(hunt.seller.cache_dir.rglob("*.sealed"))
     assert hunt.finds() == []
     assert json.loads(json.dumps(LwaHook().check().to_json()))["kind"] == "healthy"

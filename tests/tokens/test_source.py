@@ -41,6 +41,7 @@ from airflow_provider_lwa.tokens import (
     Settings,
     Token,
     TokenSource,
+    registry,
     shared,
 )
 from airflow_provider_lwa.tokens import source as module
@@ -1276,7 +1277,7 @@ class TestOnePerProcess:
     @pytest.fixture(autouse=True)
     def none_yet(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Begin without any."""
-        monkeypatch.setattr(module, "_shared", {})
+        monkeypatch.setattr(registry, "_shared", {})
 
     def test_one_for_each_configuration(self, house: Household) -> None:
         """The same configuration gives the same source, another one another."""
@@ -1315,9 +1316,10 @@ class TestOnePerProcess:
         before = {slot.held.soft}
         lock = source._lock
         lock.acquire()
-        module._shared_lock.acquire()
+        registry._lock.acquire()
         for _ in range(20):
             module._after_fork_in_child()
+            registry._after_fork_in_child()
             before.add(slot.held.soft)
 
         assert source.get(request).value == "Atza|token-1"
