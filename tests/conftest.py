@@ -95,7 +95,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("airflow"):
         since = tuple(map(int, mark.kwargs.get("since", "2").split(".")))
         if since > AIRFLOW:
-            pytest.skip(f"Airflow {mark.kwargs['since']} brought this")
+            pytest.skip(reason=f"Airflow {mark.kwargs['since']} brought this")
 
 
 @dataclass

@@ -24,7 +24,7 @@ LOCKS = {"Pipfile.lock", "package-lock.json", "poetry.lock", "uv.lock", "yarn.lo
 def tracked() -> list[Path]:
     """:return: The files that are, or would be, committed."""
     if not shutil.which("git") or not (ROOT / ".git").exists():
-        pytest.skip("needs git and a clone (Debian: apt-get install git)")
+        pytest.skip(reason="needs git and a clone (Debian: apt-get install git)")
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listing = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode()
     return [path for name in listing.split("\0") if name and (path := ROOT / name).is_file()]
