@@ -14,7 +14,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
 from airflow_provider_lwa.amazon.errors import ConfigurationError
 from airflow_provider_lwa.amazon.login import Credential
@@ -59,7 +59,7 @@ class LwaConnection:
     :param ads_profile_id: default profile of the Ads API, as text
     :param authorized_on: day of the last authorization
     :param app_credentials_rotated_on: day the client secret was made
-    :param owner: who is told of a breakage
+    :param owner: named in alerts, as the one to turn to
     :param alerts_muted_until: no alerts before this day
     :param retired: out of service
     """
@@ -90,12 +90,23 @@ def load(conn_id: str, settings: Settings) -> LwaConnection:
     :raises ConfigurationError: naming every problem at once
     :raises AirflowNotFoundException: if there is no such connection
     """
-    stored = Fields.of(BaseHook.get_connection(conn_id))
+    stored = _stored(conn_id, "correct lwa_conn_id")
     app_conn_id = stored.text("app_conn_id")
-    application = Fields.of(BaseHook.get_connection(app_conn_id)) if app_conn_id else None
+    application = _stored(app_conn_id, f"correct app_conn_id in {conn_id}") if app_conn_id else None
     connection = check(stored, application, settings)
     _mask(connection.credential)
     return connection
+
+
+def _stored(conn_id: str, correction: str) -> Fields:
+    try:
+        return Fields.of(BaseHook.get_connection(conn_id))
+    except AirflowNotFoundException:
+        # It may be retried: a secrets backend that does not answer looks the same to a task.
+        raise AirflowNotFoundException(
+            f"Airflow has no connection {conn_id}, or its secrets backend did not answer: create it, or "
+            f"{correction}."
+        ) from None
 
 
 @dataclass(slots=True)
@@ -280,6 +291,7 @@ def _client(
 
 
 def _check_application(stored: Fields, application: Fields, problems: list[str]) -> None:
+    problems += [f"In {application.conn_id}: {problem}" for problem in application.problems]
     if application.conn_type != CONN_TYPE:
         problems.append(f"app_conn_id names {application.conn_id}, which is not of type {CONN_TYPE}.")
     if application.text("app_conn_id"):

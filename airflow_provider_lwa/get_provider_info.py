@@ -81,7 +81,7 @@ CONNECTION_FIELDS: dict[str, dict[str, Any]] = {
         {"format": "date"},
         _CALENDAR,
     ),
-    "owner": _field("Owner", "Who is told when this credential breaks.", {}, _CALENDAR),
+    "owner": _field("Owner", "Named in alerts, as the one to turn to.", {}, _CALENDAR),
     "alerts_muted_until": _field(
         "Alerts muted until", "No alerts before this day.", {"format": "date"}, _CALENDAR
     ),
@@ -133,7 +133,9 @@ _CONFIG: dict[str, dict[str, Any]] = {
         "600",
     ),
     "negative_ttl": _option(
-        "Seconds a permanent refusal is remembered, so that many tasks ask Amazon once.", "float", "300"
+        "Seconds a permanent refusal is remembered, doubling to an hour, so that many tasks ask Amazon once.",
+        "float",
+        "300",
     ),
     "lock_wait": _option(
         "Seconds to wait for another process that is asking for the same token.", "float", "12"

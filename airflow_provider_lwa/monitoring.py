@@ -201,11 +201,11 @@ def _in_environment(environment: Mapping[str, str]) -> list[str]:
 
 def _conn_type(value: str) -> str | None:
     """Read the type of a connection as environment variables hold it, JSON or URI, and nothing else of it."""
-    if not value.lstrip().startswith("{"):
-        return urlsplit(value).scheme
     try:
+        if not value.lstrip().startswith("{"):
+            return urlsplit(value).scheme
         found = json.loads(value).get("conn_type")
-    except ValueError:
+    except ValueError:  # somebody else's, and not to be read
         return None
     return found if isinstance(found, str) else None
 

@@ -48,7 +48,8 @@ _SECRET_SHAPES = re.compile(
     r"(Atz[ar]|Atc|Atz\.sprdt)(\||%7C)[^\s\"'&,;<>]+"  # access, refresh, client and restricted data tokens
     r"|amzn1\.oa2-cs\.[^\s\"'&,;<>]+"  # client secrets
     r"|(?<=X-Amz-Signature=)[0-9A-Za-z%]+"  # what makes a pre-signed address a key
-    r"|(?<=X-Amz-Security-Token=)[0-9A-Za-z%+/=]+",
+    r"|(?<=X-Amz-Security-Token=)[0-9A-Za-z%+/=]+"
+    r"|(?<=://)[^\s/@]+:[^\s/@]*(?=@)",  # user and password in the address of somebody's database or store
     re.IGNORECASE,
 )
 
@@ -269,8 +270,8 @@ class ClientSecretExpired(CredentialError):
 
     kind = "client_secret_expired"
     default_advice = (
-        "Rotate the application's client secret, store the new one in the connection, then authorize the "
-        "application again."
+        "Rotate the application's client secret and store the new one in the connection; if calls are still "
+        "refused, authorize the application again."
     )
 
 
@@ -415,7 +416,7 @@ class ReportTimeout(ReportError):
 
     kind = "report_timeout"
     retryable = True
-    default_advice = "Retry the task: it continues with the same report. Or allow more time."
+    default_advice = "Retry the task: it goes on with the same report where it can. Or allow more time."
 
 
 class DocumentError(LwaError):

@@ -106,7 +106,6 @@ PROFILES: dict[str, Profile] = {
                 "europe": "https://advertising-api-eu.amazon.com",
                 "far_east": "https://advertising-api-fe.amazon.com",
             },
-            probe=Probe("GET", "/v2/profiles"),
         ),
         Profile(
             name="appstore_submission",
@@ -133,17 +132,6 @@ PROFILES: dict[str, Profile] = {
         ),
     )
 }
-
-
-def profile_named(name: str) -> Profile:
-    """Look an API up by the name the connection uses.
-
-    :param name: such as ``selling_partner``
-    :raises ConfigurationError: if there is no such API
-    """
-    if name not in PROFILES:
-        raise ConfigurationError(f"Unknown api {name!r}; known are {', '.join(PROFILES)}.")
-    return PROFILES[name]
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,8 @@ class ApiSession(requests.Session):
         :raises LwaError: if no token can be had
         :raises requests.RequestException: without the request in it, if there was no answer
         """
-        address = self._base_url + url if url.startswith("/") else str(url)
+        relative = url if url.startswith("/") else f"/{url}"
+        address = url if _is_absolute(url) else self._base_url + relative
         kwargs.setdefault("timeout", TIMEOUT)
         if not self._is_own(address):
             return super().request(method, address, **kwargs)
@@ -233,3 +234,8 @@ def _was_not_carried_out(method: str, error: BaseException) -> bool:
         return False
     local = isinstance(error, (wire.SSLError, wire.ProxyError, wire.InvalidProxyURL))
     return not local and (method in REPEATABLE or isinstance(error, wire.ConnectTimeout))
+
+
+def _is_absolute(url: str) -> bool:
+    parts = urlsplit(url)
+    return bool(parts.scheme and parts.netloc)

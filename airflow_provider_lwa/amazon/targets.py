@@ -180,7 +180,7 @@ def writing(place: Place) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
+    except Exception as error:  # stores have errors of their own
         raise DocumentError(f"Writing {place} failed: {_why(error)}.") from error
 
 

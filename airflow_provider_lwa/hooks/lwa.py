@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
 from airflow_provider_lwa import _airflow
 from airflow_provider_lwa import connection as connections
@@ -42,6 +42,8 @@ class LwaHook(BaseHook):
         token = LwaHook(lwa_conn_id="lwa_default").get_access_token()
 
     :param lwa_conn_id: Airflow connection of type ``lwa``
+    :param mask_tokens: have Airflow hide each token in logs; not for processes that live for weeks, where
+        masks pile up
     """
 
     conn_name_attr = "lwa_conn_id"
@@ -49,9 +51,12 @@ class LwaHook(BaseHook):
     conn_type = "lwa"
     hook_name = "Login with Amazon"
 
-    def __init__(self, lwa_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+    def __init__(
+        self, lwa_conn_id: str = default_conn_name, *, mask_tokens: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.lwa_conn_id = lwa_conn_id
+        self.mask_tokens = mask_tokens
         self._requests: dict[tuple[str, ...], login.TokenRequest] = {}
         self._masked = ""
 
@@ -61,14 +66,14 @@ class LwaHook(BaseHook):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel without what was read: no secret leaves the process with a hook."""
-        return (type(self), (self.lwa_conn_id,))
+        return (functools.partial(type(self), mask_tokens=self.mask_tokens), (self.lwa_conn_id,))
 
-    @cached_property
+    @functools.cached_property
     def settings(self) -> _airflow.Settings:
         """The ``[lwa]`` section of Airflow's configuration."""
         return _airflow.Settings.read()
 
-    @cached_property
+    @functools.cached_property
     def connection(self) -> LwaConnection:
         """The checked connection.
 
@@ -104,15 +109,15 @@ class LwaHook(BaseHook):
         :raises CredentialError: Amazon refuses it for good; fails the task without retries
         :raises TransientError: Amazon did not give one now; a retry may
         """
-        token = self._token(scopes, min_ttl)
-        if token.generation != self._masked:
-            connections.mask(token.value)
-            self._masked = token.generation
-        return token.value
+        return self._token(scopes, min_ttl).value
 
     def _token(self, scopes: Sequence[str] | None = None, min_ttl: float | None = None) -> Token:
         with _airflow.airflow_errors(self.lwa_conn_id):
-            return self._source.get(self._request(scopes), min_ttl=min_ttl)
+            token = self._source.get(self._request(scopes), min_ttl=min_ttl)
+        if self.mask_tokens and token.generation != self._masked:
+            connections.mask(token.value)
+            self._masked = token.generation
+        return token
 
     def _request(self, scopes: Sequence[str] | None = None) -> login.TokenRequest:
         """What Amazon is asked; the same object each time, by which the source finds the token fastest."""
@@ -121,7 +126,7 @@ class LwaHook(BaseHook):
             self._requests[wanted] = login.request_for(self.connection.credential, wanted)
         return self._requests[wanted]
 
-    @cached_property
+    @functools.cached_property
     def _source(self) -> TokenSource[login.TokenRequest]:
         return _airflow.token_source(self.settings)
 
@@ -237,8 +242,10 @@ class LwaHook(BaseHook):
             known = self.connection
         except LwaError:
             raise
-        except Exception as error:  # noqa: BLE001 - because secrets backends raise whatever they like
-            raise _Unreadable(f"{type(error).__name__}: {error}") from None
+        except AirflowNotFoundException as error:
+            raise _Unreadable(str(error)) from None
+        except Exception as error:  # noqa: BLE001 - because secrets backends raise, and quote, whatever they like
+            raise _Unreadable(type(error).__name__) from None
         return known.profile.probe if known.credential.refresh_token else None
 
     def _known(self) -> dict[str, str | None]:

@@ -151,10 +151,21 @@ class SellingPartnerReportOperator(BaseOperator):
         if self.on_no_data not in {"skip", "empty", "fail"}:
             problem = f"on_no_data is {self.on_no_data!r}; it must be skip, empty or fail."
             raise errors.ConfigurationError(problem)
+        self._check_times()
         require_codec(self.encoding)
         request = self._request(hook)
         documents.require_writable(self._place())
         return request
+
+    def _check_times(self) -> None:
+        interval = self.poll_interval
+        problems = [] if _is_number(interval) and interval > 0 else ["poll_interval must be seconds above 0."]
+        for name in ("wait_timeout", "reuse_within"):
+            value = getattr(self, name)
+            if not isinstance(value, timedelta) or value < timedelta(0):
+                problems.append(f"{name} must be a timedelta, and not negative.")
+        if problems:
+            raise errors.ConfigurationError(problems, advice="Correct the operator's parameters.")
 
     def _request(self, hook: SellingPartnerHook) -> ReportRequest:
         return hook.report_request(
@@ -193,7 +204,7 @@ class SellingPartnerReportOperator(BaseOperator):
         self, hook: SellingPartnerHook, request: ReportRequest, context: Context
     ) -> ReportStatus | None:
         """A report that already answers the question, asked for by another task or an earlier attempt."""
-        retrying = context["ti"].try_number > 1 and context.get("task_state_store") is None
+        retrying = self._is_retry(context) and context.get("task_state_store") is None
         window = max(self.reuse_within, self.wait_timeout + _RETRY_WINDOW) if retrying else self.reuse_within
         if not window or request.report_options:
             return None
@@ -202,6 +213,13 @@ class SellingPartnerReportOperator(BaseOperator):
             self.log.info("Report %s already answers the question; not asking again.", found.report_id)
             self._remember(context, request, found.report_id)
         return found
+
+    def _is_retry(self, context: Context) -> bool:
+        """Tell a retry from the first attempt after the task was cleared, which asks anew."""
+        instance = context["ti"]
+        retries = int(self.retries or 0)
+        cleared_at = int(getattr(instance, "max_tries", retries)) - retries
+        return bool(instance.try_number > cleared_at + 1)
 
     def _remember(self, context: Context, request: ReportRequest, report_id: str) -> None:
         store = context.get("task_state_store")
@@ -326,3 +344,7 @@ class SellingPartnerReportOperator(BaseOperator):
             advice = "Install the Airflow provider for that storage."
             raise errors.ConfigurationError(f"target is not usable: {error}.", advice=advice) from error
         return path
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -57,9 +57,10 @@ class LwaCredentialTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait first, for the sensor has just looked; then look, until there is something to say."""
+        hook = LwaHook(self.lwa_conn_id, mask_tokens=False)
         while True:
             await asyncio.sleep(self.poll_interval * random.uniform(0.8, 1.2))  # noqa: S311 - because it only spreads load
-            seen = await in_thread(functools.partial(LwaHook(self.lwa_conn_id).check, api=self.api_probe))
+            seen = await in_thread(functools.partial(hook.check, api=self.api_probe))
             if (outcome := outcome_of(seen)) is not None:
                 yield TriggerEvent(outcome)  # type: ignore[no-untyped-call]  # because Airflow's class is not typed
                 return

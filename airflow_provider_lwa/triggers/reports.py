@@ -106,7 +106,7 @@ class ReportTrigger(BaseTrigger):
     def _hook(self) -> SellingPartnerHook:
         from airflow_provider_lwa.hooks import selling_partner  # noqa: PLC0415 - because triggers load first
 
-        return selling_partner.SellingPartnerHook(lwa_conn_id=self.lwa_conn_id)
+        return selling_partner.SellingPartnerHook(self.lwa_conn_id, mask_tokens=False)
 
 
 def spread(seconds: float) -> float:
@@ -117,13 +117,15 @@ def spread(seconds: float) -> float:
 def look(hook: SellingPartnerHook, report_id: str) -> ReportEvent | None:
     """Ask once where a report stands.
 
-    What passes by itself is waited out. A credential that is refused is read once more from Airflow, since
-    it may have been corrected meanwhile.
+    What passes by itself is waited out, a connection that cannot be read just now too. A credential that is
+    refused is read once more from Airflow, since it may have been corrected meanwhile.
 
     :param hook: for the report's connection
     :param report_id: Amazon's id
     :return: how it ended, or ``None`` while it has not
     """
+    if not _is_readable(hook):
+        return None
     try:
         status = _status(hook, report_id)
     except errors.LwaError as error:
@@ -134,6 +136,19 @@ def look(hook: SellingPartnerHook, report_id: str) -> ReportEvent | None:
     if status.outcome == "waiting":
         return None
     return ReportEvent(status.outcome, report_id, status.document_id)
+
+
+def _is_readable(hook: SellingPartnerHook) -> bool:
+    try:
+        hook.connection  # noqa: B018 - because reading it is the question
+    except errors.LwaError:
+        return True  # it was read, and says what is wrong with it
+    except Exception as error:  # noqa: BLE001 - because secrets backends raise whatever they like
+        hook.log.warning(
+            "Connection %s cannot be read now, asking again later: %s", hook.lwa_conn_id, type(error).__name__
+        )
+        return False
+    return True
 
 
 def _status(hook: SellingPartnerHook, report_id: str) -> ReportStatus:

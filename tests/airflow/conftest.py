@@ -9,7 +9,6 @@ import sqlite3
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
@@ -24,10 +23,9 @@ from airflow_provider_lwa.emulator import Emulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from airflow_provider_lwa.emulator.world import Grant
-
-DAGS = Path(__file__).parent / "dags"
 
 
 @dataclass(frozen=True)
@@ -160,8 +158,8 @@ class Run:
     kept: tuple[str, ...]
 
 
-def _examples_and_ours(folder: Path) -> Path:
-    for path in sorted([*EXAMPLES.glob("*.py"), *DAGS.glob("*.py")]):
+def _examples(folder: Path) -> Path:
+    for path in sorted(EXAMPLES.glob("*.py")):
         shutil.copy(path, folder)
     return folder
 
@@ -177,7 +175,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
             "REPORTS": str(tmp_path_factory.mktemp("reports")),
             "AIRFLOW__LWA__ENDPOINT_OVERRIDES": json.dumps(amazon.endpoint_overrides),
         }
-        dags = _examples_and_ours(tmp_path_factory.mktemp("dags"))
+        dags = _examples(tmp_path_factory.mktemp("dags"))
         with LocalAirflow(tmp_path_factory.mktemp("home"), dags, environment=environment) as airflow:
             airflow.rest.add_connection(
                 RECIPIENT_CONNECTION, conn_type="http", host="http://127.0.0.1", port=told.port

@@ -180,6 +180,23 @@ def test_a_call_has_a_timeout(client: Client) -> None:
 # --- where the token goes
 
 
+@pytest.mark.parametrize(
+    ("path", "goes_to"),
+    [
+        (PARTICIPATIONS.removeprefix("/"), PARTICIPATIONS),
+        ("/reports?next=https://elsewhere.invalid/", "/reports?next=https://elsewhere.invalid/"),
+    ],
+)
+def test_a_path_is_taken_relative_to_the_api(
+    client: Client, sent: list[requests.PreparedRequest], path: str, goes_to: str
+) -> None:
+    """With a slash before it or without, and whatever stands in its query."""
+    client.session().get(path)
+
+    assert sent[-1].url == client.amazon.url + goes_to
+    assert sent[-1].headers["x-amz-access-token"] == client.tokens[0].value
+
+
 @pytest.mark.parametrize("url", ["http://localhost:{port}" + PARTICIPATIONS, "http://user@127.0.0.1:{port}/"])
 def test_another_host_gets_nothing_of_ours(
     client: Client, sent: list[requests.PreparedRequest], url: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -76,6 +77,19 @@ def test_what_the_application_lacks_is_named_with_its_id(seller: Seller, complai
             "The client secret (password) of the application connection lwa_app holds ***, the mask shown "
             "instead of it; enter the real one again."
         ),
+    ]
+
+
+def test_an_application_connection_whose_extra_cannot_be_read_is_named(
+    seller: Seller, complaints: Complaints
+) -> None:
+    """Its problems count too, with its id: who mends it learns where."""
+    stored = {"conn_type": "lwa", "login": seller.application.client_id, "extra": "{broken"}
+    stored["password"] = seller.application.client_secret
+    seller.environment.setenv("AIRFLOW_CONN_LWA_APP", json.dumps(stored))
+
+    assert complaints(login="", password="", app_conn_id="lwa_app") == [
+        "In lwa_app: The extra is not a JSON object."
     ]
 
 

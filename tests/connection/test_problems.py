@@ -163,12 +163,37 @@ def test_a_secret_pasted_into_another_field_is_not_repeated(complaints: Complain
 
 
 def test_a_lost_application_connection_is_not_a_verdict(seller: Seller) -> None:
-    """What cannot be found may be a secrets backend that does not answer: Airflow's own error stays."""
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException
+    """What cannot be found may be a secrets backend that does not answer: it may be tried again.
+
+    The error is Airflow's own; it names what is missing, who asked for it, and what to do.
+    """
+    from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException
 
     from airflow_provider_lwa.hooks.lwa import LwaHook
 
     seller.connect(app_conn_id="lwa_nowhere")
 
-    with pytest.raises(AirflowNotFoundException, match="lwa_nowhere"):
+    with pytest.raises(AirflowNotFoundException) as caught:
         _ = LwaHook().connection
+
+    said = str(caught.value)
+    assert said.startswith("Airflow has no connection lwa_nowhere")
+    assert "create it, or correct app_conn_id in lwa_default" in said
+    assert not isinstance(caught.value, AirflowFailException)
+    assert seller.amazon.journal == []
+
+
+def test_a_lost_connection_is_named(seller: Seller) -> None:
+    """With what to do, as everywhere; and it may be tried again."""
+    from airflow.providers.common.compat.sdk import AirflowFailException, AirflowNotFoundException
+
+    from airflow_provider_lwa.hooks.lwa import LwaHook
+
+    with pytest.raises(AirflowNotFoundException) as caught:
+        LwaHook("lwa_nowhere").get_access_token()
+
+    said = str(caught.value)
+    assert said.startswith("Airflow has no connection lwa_nowhere")
+    assert "create it, or correct lwa_conn_id" in said
+    assert not isinstance(caught.value, AirflowFailException)
+    assert seller.amazon.journal == []

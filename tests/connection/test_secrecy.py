@@ -14,6 +14,7 @@ from airflow_provider_lwa import _airflow, connection
 from airflow_provider_lwa.amazon.errors import ConfigurationError
 from airflow_provider_lwa.get_provider_info import CONNECTION_FIELDS
 from airflow_provider_lwa.hooks.lwa import LwaHook
+from airflow_provider_lwa.hooks.selling_partner import SellingPartnerHook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 CLIENT_SECRET = "amzn1.oa2-cs.v1.canary0secret0canary"
 REFRESH_TOKEN = "Atzr|IwEBIcanary0token0canary"
+PATH = "/sellers/v1/marketplaceParticipations"
 CANARIES = ("canary0secret0canary", "canary0token0canary")
 GOOD: dict[str, Any] = {
     "conn_id": "lwa_default",
@@ -125,3 +127,48 @@ def test_a_token_is_masked_once(seller: Seller, forget_masks: Callable[[], None]
 
     assert hook.get_access_token() == token
     assert redact(token) == token
+
+
+def test_a_token_that_a_session_carries_is_masked_once(
+    seller: Seller, forget_masks: Callable[[], None]
+) -> None:
+    """The task may log the headers it sent; the next call with the same token tells Airflow nothing new."""
+    from airflow.providers.common.compat.sdk import redact
+
+    hook = LwaHook()
+    hook.call("GET", PATH)
+    (token,) = seller.amazon.tokens
+    assert redact(f"sent {token}") == "sent ***"
+    forget_masks()
+
+    hook.session().get(PATH)
+
+    assert redact(token) == token
+
+
+def test_a_renewed_token_is_masked_too(seller: Seller) -> None:
+    """Each of them, however it came."""
+    from airflow.providers.common.compat.sdk import redact
+
+    hook = LwaHook()
+    for _ in range(2):
+        hook.call("GET", PATH)
+        seller.amazon.clock.advance(3601)
+
+    assert len(seller.amazon.tokens) == 2
+    assert [redact(token) for token in seller.amazon.tokens] == ["***"] * 2
+
+
+def test_masking_can_be_left_out(seller: Seller) -> None:
+    """For those who live long: Airflow never forgets a mask. The choice travels with the hook."""
+    from airflow.providers.common.compat.sdk import redact
+
+    hook = SellingPartnerHook("lwa_default", mask_tokens=False)
+    for each in (hook, pickle.loads(pickle.dumps(hook)), copy.deepcopy(hook)):  # noqa: S301 - because it is our own
+        token = each.get_access_token()
+        each.call("GET", PATH)
+        assert redact(token) == token
+    assert redact(seller.grant.refresh_token) == "***"
+
+    pickle.loads(pickle.dumps(LwaHook())).get_access_token()  # noqa: S301 - because it is our own
+    assert redact(token) == "***"

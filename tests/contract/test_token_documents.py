@@ -32,7 +32,7 @@ from airflow_provider_lwa.amazon.login import (
     judge,
     request_for,
 )
-from airflow_provider_lwa.amazon.profiles import endpoints, profile_named
+from airflow_provider_lwa.amazon.profiles import PROFILES, endpoints
 
 if TYPE_CHECKING:
     from airflow_provider_lwa.emulator import Emulator
@@ -65,7 +65,7 @@ class Example:
 
 
 def _selling_partner(**changes: Any) -> Credential:
-    url = endpoints(profile_named("selling_partner"), "europe").token_url
+    url = endpoints(PROFILES["selling_partner"], "europe").token_url
     return Credential(**{"client_id": "foodev", "client_secret": "Y76SDl2F", "token_url": url, **changes})
 
 
@@ -215,7 +215,7 @@ def test_our_client_and_the_emulator_understand_each_other(example: Example, lwa
 
 def test_the_ads_page_names_an_endpoint_for_each_region() -> None:
     """North America, Europe and the Far East have their own."""
-    ads = profile_named("amazon_ads")
+    ads = PROFILES["amazon_ads"]
 
     assert {
         region: endpoints(ads, region).token_url for region in ("north_america", "europe", "far_east")

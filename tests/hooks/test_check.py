@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_lwa.hooks.lwa import LwaHook
 from airflow_provider_lwa.hooks.selling_partner import SellingPartnerHook
@@ -82,14 +83,15 @@ def test_a_check_may_stop_at_the_token(seller: Seller) -> None:
     "fields",
     [
         {"api": "selling_partner_vendor"},
+        {"api": "amazon_ads"},
         {"api": "custom"},
         {"refresh_token": None, "scopes": "sellingpartnerapi::notifications"},
         {"refresh_token": None, "api": "appstore_submission"},
     ],
-    ids=["vendor", "custom", "grantless", "appstore"],
+    ids=["vendor", "ads", "custom", "grantless", "appstore"],
 )
 def test_where_there_is_no_probe_the_check_stops_at_the_token(seller: Seller, fields: dict[str, Any]) -> None:
-    """The Sellers API refuses vendors, and without an account there is nothing to ask for."""
+    """Where no cheap call fits every account, or without one, the token is all that is proven."""
     seller.connect(**fields)
 
     seen = LwaHook().check()
@@ -136,6 +138,22 @@ def test_a_connection_that_is_not_there_is_no_verdict(seller: Seller) -> None:
     assert (seen.kind, seen.layer, seen.permanent) == ("source_error", "local", False)
     assert (seen.conn_id, seen.client_id) == ("lwa_nowhere", None)
     assert "lwa_nowhere" in (seen.description or "")
+    assert "create it" in (seen.description or "")
+
+
+def test_a_secrets_backend_that_fails_is_no_verdict(seller: Seller) -> None:
+    """Nothing of its text is told: it may quote an address with a password."""
+
+    def fail(_conn_id: str) -> Any:
+        raise OSError("Cannot reach postgresql://airflow:hunter2pw@db/airflow (password hunter2pw).")
+
+    seller.environment.setattr(BaseHook, "get_connection", fail)
+
+    seen = LwaHook().check()
+
+    assert (seen.kind, seen.layer, seen.permanent) == ("source_error", "local", False)
+    assert seen.description == "OSError"
+    assert "hunter2pw" not in f"{seen.to_json()} {LwaHook().test_connection()}"
 
 
 def test_a_connection_that_cannot_be_parsed_is_no_verdict(seller: Seller) -> None:

@@ -88,6 +88,15 @@ def test_those_of_the_environment_are_found(monkeypatch: pytest.MonkeyPatch) -> 
     assert discovered() == [["lwa_json", "lwa_uri"]]
 
 
+@pytest.mark.parametrize("junk", ["postgres://u:p[w@h/db", "{broken", "[]", "", "lwa"])
+def test_what_others_store_does_not_stop_the_search(monkeypatch: pytest.MonkeyPatch, junk: str) -> None:
+    """A connection that cannot be read is not one of ours to find; Airflow tells those who use it."""
+    monkeypatch.setenv("AIRFLOW_CONN_THEIRS", junk)
+    monkeypatch.setenv("AIRFLOW_CONN_LWA_OURS", "lwa://client:s3cret@/")
+
+    assert discovered() == [["lwa_ours"]]
+
+
 def test_nothing_to_watch_is_an_error() -> None:
     """A monitor that watches nothing never looks healthy."""
     with pytest.raises(CredentialMonitorError, match="conn_ids="):

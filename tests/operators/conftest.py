@@ -49,6 +49,7 @@ class Task:
     folder: Path
     store: StateStore | None = field(default_factory=StateStore)
     attempt: int = 0
+    max_tries: int = 0
     events: dict[Any, Any] = field(default_factory=dict)
 
     def another(self, name: str = "other") -> Task:
@@ -74,7 +75,12 @@ class Task:
     def context(self) -> Any:
         """What Airflow hands over to an attempt."""
         stores = {} if self.store is None else {"task_state_store": self.store}
-        return {"ti": SimpleNamespace(try_number=self.attempt), "outlet_events": self.events, **stores}
+        instance = SimpleNamespace(try_number=self.attempt, max_tries=self.max_tries)
+        return {"ti": instance, "outlet_events": self.events, **stores}
+
+    def clear(self) -> None:
+        """Clear the task as Airflow does: attempts count on, and it may try as often again."""
+        self.max_tries = self.attempt + self.operator().retries
 
     def run(self, **changes: Any) -> dict[str, Any]:
         """Run the next attempt."""

@@ -282,13 +282,31 @@ def test_a_remembered_report_that_is_gone_does_not_count(seller: Seller, task: T
     assert task.asked == 2
 
 
-def test_a_task_that_is_cleared_after_success_asks_anew(seller: Seller, task: Task) -> None:
-    """Whoever clears it wants new data."""
+@pytest.mark.parametrize("remembering", [True, False], ids=["with a state store", "without"])
+def test_a_task_that_is_cleared_after_success_asks_anew(
+    seller: Seller, task: Task, *, remembering: bool
+) -> None:
+    """Whoever clears it wants new data; the attempt that follows is no retry, whatever its number."""
+    task.store = task.store if remembering else None
     task.run(reuse_within=timedelta(0))
-    task.attempt = 0
+    task.clear()
 
     task.run(reuse_within=timedelta(0))
 
+    assert task.attempt == 2
+    assert task.asked == 2
+
+
+def test_a_retry_after_clearing_goes_on_with_the_same_report(seller: Seller, task: Task) -> None:
+    """Only the first attempt after it asks anew."""
+    task.store = None
+    task.run(reuse_within=timedelta(0))
+    task.clear()
+    task.run(reuse_within=timedelta(0))
+
+    task.run(reuse_within=timedelta(0))
+
+    assert task.attempt == 3
     assert task.asked == 2
 
 

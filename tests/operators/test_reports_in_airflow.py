@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.conftest import Seller
 
 # The warnings are those of Airflow and what it brings along.
@@ -36,7 +38,7 @@ with DAG(dag_id="pull", schedule=None, start_date=datetime(2026, 1, 1), catchup=
 
 
 @pytest.fixture(scope="module", autouse=True)
-def dag_file() -> Path:
+def dag_file() -> Iterator[Path]:
     """A DAG where Airflow looks for them, and Airflow's own database; both in this run's home."""
     folder = Path(os.environ["AIRFLOW__CORE__DAGS_FOLDER"])
     folder.mkdir(exist_ok=True)
@@ -44,7 +46,8 @@ def dag_file() -> Path:
     path.write_text(DAG_FILE)
     command = [sys.executable, "-m", "airflow", "db", "migrate"]
     subprocess.run(command, check=True, capture_output=True, env=os.environ, timeout=300)
-    return path
+    yield path
+    path.unlink()
 
 
 @dataclass

@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
     TaskDeferred,
+    redact,
 )
 
 from airflow_provider_lwa.sensors.credentials import LwaCredentialSensor
@@ -198,6 +199,13 @@ class TestInTheTriggerer:
         )
 
         assert triggered(account)["status"] == "healthy"
+
+    def test_the_triggerer_collects_no_masks(self, account: Account) -> None:
+        """It lives for weeks: a mask for every token would slow down each line of its log."""
+        assert triggered(account)["status"] == "healthy"
+
+        assert account.amazon.tokens
+        assert [redact(token) for token in account.amazon.tokens] == [*account.amazon.tokens]
 
     def test_many_wait_without_blocking_the_loop(self, account: Account) -> None:
         """Twenty slow looks at once take about as long as one, and the loop stays free meanwhile."""

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.providers.common.compat.sdk import BaseHook, redact
 
 from airflow_provider_lwa.amazon import errors
 from airflow_provider_lwa.hooks.selling_partner import SellingPartnerHook
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from tests.conftest import Seller
 
 TYPE = "GET_MERCHANT_LISTINGS_ALL_DATA"
+DATABASE = "postgresql://airflow:hunter2pw@db/airflow"
 EXPIRED = {"errors": [{"code": "Unauthorized", "details": "The access token you provided has expired."}]}
 
 
@@ -214,6 +216,54 @@ def test_a_token_does_not_last_for_the_whole_waiting(report: Callable[..., Repor
     assert seller.amazon.count(operation="getReport", status=403) == 1
 
 
+def test_a_connection_that_is_not_there_for_now_is_waited_for(
+    report: Callable[..., Report], seller: Seller
+) -> None:
+    """A secrets backend that does not answer looks the same: no report is lost over it."""
+    made = report(polls=0)
+    seller.environment.delenv("AIRFLOW_CONN_LWA_DEFAULT")
+
+    async def play() -> dict[str, Any]:
+        waiting = asyncio.create_task(first(trigger(made.report_id, poll_interval=0.02)))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        seller.connect()
+        return await waiting
+
+    assert asyncio.run(play())["outcome"] == "ready"
+    assert seller.amazon.count(operation="getReport") == 1
+
+
+def test_a_secrets_backend_that_fails_is_waited_out(
+    report: Callable[..., Report],
+    seller: Seller,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whatever it raises; only its class is logged, for its text may quote an address with a password."""
+    made = report(polls=0)
+    reading = BaseHook.get_connection
+    failures = iter([RuntimeError(f"cannot reach {DATABASE}"), OSError(DATABASE)])
+
+    def read(conn_id: str) -> Any:
+        for failure in failures:
+            raise failure
+        return reading(conn_id)
+
+    seller.environment.setattr(BaseHook, "get_connection", read)
+
+    assert wait(made.report_id).outcome == "ready"
+    logged = caplog.text + capsys.readouterr().out  # Airflow 3 prints
+    assert [name in logged for name in ("RuntimeError", "OSError", "hunter2pw")] == [True, True, False]
+
+
+def test_waiting_for_a_connection_ends_at_the_deadline(seller: Seller) -> None:
+    """It goes on no longer than for the report itself."""
+    seller.environment.delenv("AIRFLOW_CONN_LWA_DEFAULT")
+
+    assert wait("4711", patience=0.1) == ReportEvent("timeout", "4711")
+
+
 # --- what is not
 
 
@@ -277,6 +327,17 @@ def test_a_missing_role_ends_the_waiting(report: Callable[..., Report], seller: 
     seller.application.roles = frozenset({"sellers"})
 
     assert isinstance(errors.from_json(wait(report().report_id).error), errors.AccessDenied)
+
+
+# --- what it leaves behind
+
+
+def test_the_triggerer_collects_no_masks(report: Callable[..., Report], seller: Seller) -> None:
+    """It lives for weeks: a mask for every token would slow down each line of its log."""
+    wait(report(polls=0).report_id)
+
+    (token,) = seller.amazon.tokens
+    assert redact(token) == token
 
 
 # --- a task that is ended
