@@ -211,7 +211,7 @@ def _conn_type(value: str) -> str | None:
 
 
 def _look(conn_id: str, *, api: bool) -> Observation:
-    seen = LwaHook(conn_id).check(api=api)
+    seen = LwaHook(conn_id).check(api=api, retired=False)
     logger.info("Connection %s: %s", conn_id, line(seen))
     return seen
 

@@ -1,83 +1,64 @@
 """From looks at credentials to what has to be told, each breakage once.
 
 :func:`cycle` is one step of a single writer: observations in, notifications out, and the state that the next
-step starts from. The state is plain JSON, so it fits a Variable. Records say how each credential is
-(:mod:`~airflow_provider_lwa.health.record`); incidents say what people have been told. Both are kept apart,
-because one incident can speak for many credentials: a rejected client secret is one breakage of the
-application, not two hundred of its accounts.
+step starts from. The state is plain JSON, so it fits a Variable (:mod:`~airflow_provider_lwa.health.memory`).
+Records say how each credential is (:mod:`~airflow_provider_lwa.health.record`); incidents say what people
+have been told. Both are kept apart, because one incident can speak for many credentials
+(:mod:`~airflow_provider_lwa.health.grouping`): a rejected client secret is one breakage of the application,
+not two hundred of its accounts.
 
 ========  =======================================================================================
 phase     when
 ========  =======================================================================================
-firing    a permanent failure was seen, or an outage has lasted
-update    the same incident is now of another class, louder, or twice as wide
+firing    a permanent failure was seen, an outage has lasted, or something runs out soon
+update    the same incident is now of another class, louder, twice as wide, or nearer to its day
 reminder  it is still open a day later (errors only)
 resolved  every credential in it was seen healthy at the layer that had failed
 closed    its credentials are no longer watched; nothing was proven
 ========  =======================================================================================
 
-What does not fit its class when the state is read back is lost, and said to be: never taken for health. A
-lost record of an open incident is put back from the incident, a lost incident fires again.
+A silenced credential is told of when its silence ends, if it is still broken then; ends are always told.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_lwa.health.plain import from_plain, to_plain
-from airflow_provider_lwa.health.record import Record, observe
+from airflow_provider_lwa.health import expiry
+from airflow_provider_lwa.health.grouping import INVENTORY, Grouping
+from airflow_provider_lwa.health.memory import EVERYTHING, OF_TROUBLE, About, Incident, Memory, plain, read
+from airflow_provider_lwa.health.record import ADVICE, Record, observe
+from airflow_provider_lwa.health.reports import hear, weigh
 from airflow_provider_lwa.health.verdict import LAYERS, SEVERITIES, Layer, Severity, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
+    from airflow_provider_lwa.health.grouping import Topic
     from airflow_provider_lwa.health.record import AlertPolicy
+    from airflow_provider_lwa.health.reports import Report
     from airflow_provider_lwa.health.verdict import Observation
 
-T = TypeVar("T")
+__all__ = ["EVERYTHING", "Cycle", "Incident", "Memory", "Notification", "cycle", "read"]
+
 Phase = Literal["firing", "update", "reminder", "resolved", "closed"]
 
-VERSION = 1
-#: Stands among what was lost for the state as a whole.
-EVERYTHING = "*"
-
-#: Failures of the application's own credential: every connection with this client id shares them.
-_OF_THE_APPLICATION = frozenset({"client_rejected", "client_secret_expired"})
 #: Answers that Login with Amazon gives only to a client it has accepted, or that come from behind it.
 _CLIENT_ACCEPTED = frozenset({"revoked", "scope_denied", "access_denied", "token_rejected"})
-_KEY_LENGTH = 255  # what PagerDuty takes as a deduplication key
+#: The verdicts of incidents whose members need not be in trouble.
+_KINDS: dict[About, str] = {
+    "operators": "operators_failing",
+    "authorization": "authorization_expiring",
+    "client_secret": "client_secret_expiring",
+    "inventory": "inventory_shrunk",
+    "stale": "stale",
+}
+_EXPIRING: frozenset[About] = frozenset({"authorization", "client_secret"})
+_OF_THE_MONITOR: frozenset[About] = frozenset({"inventory", "stale"})
 _DAY = 86400.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incident:
-    """What people have been told of one breakage.
-
-    :param kind: name of the verdict told last
-    :param severity: the loudest so far, so that whoever heard of the breakage also hears of its end
-    :param layer: the last layer that failed
-    :param since: when the trouble it speaks of began
-    :param told: when the last notification was made
-    :param members: the connections it speaks for
-    :param wide: how many they were when last told
-    :param client_id: the application, if the incident is the application's
-    :param changes: when it was opened or updated, within the last day
-    :param open: whether it goes on
-    """
-
-    kind: str
-    severity: Severity
-    layer: Layer
-    since: float
-    told: float
-    members: tuple[str, ...]
-    wide: int
-    client_id: str | None = None
-    changes: tuple[float, ...] = ()
-    open: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +80,14 @@ class Notification:
     :param working: other connections of the same application that are healthy
     :param flapping: it opens and closes so often that it will be over only after a time in health
     :param memory_lost: what was told before is not known; this may be a repetition
-    :param of_application: one incident for the application, not for a single connection
+    :param about: what the incident speaks of
+    :param place: the host that does not answer
+    :param total: how many connections there are, of which it is about some
+    :param outdated: the working ones hold another client secret
+    :param days: threshold reached, if something runs out
+    :param ends: when it runs out
+    :param failures: how many failures tasks have reported
+    :param dag_ids: some of the DAGs that met it
     :param code: Amazon's error code
     :param description: Amazon's words
     :param status: HTTP status
@@ -125,7 +113,14 @@ class Notification:
     working: int = 0
     flapping: bool = False
     memory_lost: bool = False
-    of_application: bool = False
+    about: About = "credential"
+    place: str | None = None
+    total: int = 0
+    outdated: bool = False
+    days: int | None = None
+    ends: float | None = None
+    failures: int = 0
+    dag_ids: tuple[str, ...] = ()
     code: str | None = None
     description: str | None = None
     status: int | None = None
@@ -134,6 +129,11 @@ class Notification:
     api: str | None = None
     region: str | None = None
     owners: tuple[str, ...] = ()
+
+    @property
+    def of_application(self) -> bool:
+        """Whether it is about the application's client secret, not about a single connection."""
+        return self.about == "application"
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +158,7 @@ def cycle(
     *,
     deployment: str = "airflow",
     inventory: Collection[str] | None = None,
+    reports: Iterable[Report] = (),
 ) -> Cycle:
     """Take one step.
 
@@ -167,124 +168,77 @@ def cycle(
     :param policy: when something is worth a message
     :param deployment: names this Airflow in the keys, so that two of them can share one pager
     :param inventory: the connections in service; records of others are closed. ``None`` closes none
+    :param reports: what tasks met, read before looking; those of earlier steps may be among them
     :return: the new state, what to tell, and what could not be read of the old state
     """
     past = read(state)
-    records = dict(past.records)
-    for seen in sorted(observations, key=lambda one: one.at):
-        before = records.get(seen.conn_id, Record(conn_id=seen.conn_id))
-        records[seen.conn_id] = observe(before, seen, now, policy)
+    records = _learn(past.records, list(observations), list(reports), now, policy)
+    missing: frozenset[str] = frozenset()
     if inventory is not None:
-        records = {conn_id: record for conn_id, record in records.items() if conn_id in inventory}
-    desk = _Desk(now, policy, records, frozenset(past.lost))
-    ailing = _grouped(records.values(), deployment)
+        grouping = Grouping(now, policy, deployment, {}, {}, past.incidents)
+        missing = _missing(past, records, inventory, now, policy, grouping.key(INVENTORY))
+        records = {name: record for name, record in records.items() if name in inventory or name in missing}
+    grouping = Grouping(now, policy, deployment, records, past.records, past.incidents, missing)
+    desk = _Desk(now, policy, records, grouping.secrets_end, frozenset(past.lost))
+    groups = grouping.groups()
     incidents: dict[str, Incident] = {}
     notifications: list[Notification] = []
-    for key in sorted(ailing.keys() | past.incidents.keys()):
-        incident, notification = desk.settle(key, past.incidents.get(key), ailing.get(key, []))
-        if incident.open or incident.changes:
+    for key in sorted(groups.keys() | past.incidents.keys()):
+        incident, notification = desk.settle(key, past.incidents.get(key), groups.get(key))
+        if incident is not None and (incident.open or incident.changes):
             incidents[key] = incident
         if notification is not None:
             notifications.append(notification)
-    return Cycle(_plain(now, records, incidents), tuple(notifications), past.lost)
+    return Cycle(plain(now, records, incidents), tuple(notifications), past.lost)
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """The state, read back.
-
-    :param at: when it was written
-    :param records: by connection
-    :param incidents: by key
-    :param lost: what could not be read
-    """
-
-    at: float
-    records: Mapping[str, Record]
-    incidents: Mapping[str, Incident]
-    lost: tuple[str, ...] = ()
-
-
-def read(state: object) -> Memory:
-    """Read a state back, trusting nothing.
-
-    :param state: what :func:`cycle` returned, after a journey through JSON
-    :return: what of it is whole
-    """
-    if state is None:
-        return Memory(0.0, {}, {})
-    parts = _parts(state)
-    if parts is None:
-        return Memory(0.0, {}, {}, (EVERYTHING,))
-    at, stored_records, stored_incidents = parts
-    lost: list[str] = []
-    records = dict(_whole(Record, stored_records, lost))
-    for conn_id in [conn_id for conn_id, record in records.items() if record.conn_id != conn_id]:
-        del records[conn_id]
-        lost.append(conn_id)
-    incidents = dict(_whole(Incident, stored_incidents, lost))
-    for incident in incidents.values():
-        for conn_id in incident.members if incident.open else ():
-            records.setdefault(conn_id, _put_back(conn_id, incident))
-    return Memory(at, records, incidents, tuple(lost))
-
-
-def _parts(state: object) -> tuple[float, dict[str, Any], dict[str, Any]] | None:
-    if not isinstance(state, dict) or state.get("version") != VERSION:
-        return None
-    at, records, incidents = state.get("at"), state.get("records"), state.get("incidents")
-    if not isinstance(at, (int, float)) or not isinstance(records, dict) or not isinstance(incidents, dict):
-        return None
-    return float(at), records, incidents
-
-
-def _whole(kind: type[T], stored: Mapping[str, Any], lost: list[str]) -> Iterator[tuple[str, T]]:
-    for name, data in stored.items():
-        try:
-            yield name, from_plain(kind, data)
-        except ValueError:
-            lost.append(name)
-
-
-def _put_back(conn_id: str, incident: Incident) -> Record:
-    return Record(
-        conn_id=conn_id,
-        state="broken" if verdict(incident.kind).permanent else "failing",
-        kind=incident.kind,
-        layer=incident.layer,
-        since=incident.since,
-    )
-
-
-def _plain(now: float, records: Mapping[str, Record], incidents: Mapping[str, Incident]) -> dict[str, Any]:
+def _learn(
+    known: Mapping[str, Record],
+    observations: list[Observation],
+    reports: list[Report],
+    now: float,
+    policy: AlertPolicy,
+) -> dict[str, Record]:
+    """Take in what tasks said and what looks saw; forget what is out of service."""
+    records = dict(known)
+    healthy = {seen.conn_id for seen in observations if seen.is_healthy}
+    said: dict[str, list[Report]] = {}
+    for report in reports:
+        said.setdefault(report.conn_id, []).append(report)
+    for conn_id, theirs in said.items():
+        before = records.get(conn_id, Record(conn_id=conn_id))
+        records[conn_id] = hear(before, theirs, now, policy, contradicted=conn_id in healthy)
+    for seen in sorted(observations, key=lambda one: one.at):
+        before = records.get(seen.conn_id, Record(conn_id=seen.conn_id))
+        records[seen.conn_id] = observe(before, seen, now, policy)
     return {
-        "version": VERSION,
-        "at": now,
-        "records": {conn_id: to_plain(record) for conn_id, record in sorted(records.items())},
-        "incidents": {key: to_plain(incident) for key, incident in sorted(incidents.items())},
+        conn_id: weigh(record, now, policy)
+        for conn_id, record in records.items()
+        if not record.standing.retired
     }
 
 
-def _grouped(records: Iterable[Record], deployment: str) -> dict[str, list[Record]]:
-    """Put the credentials in announced trouble under the key of the incident that speaks for them."""
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        if record.is_ailing:
-            groups.setdefault(_key(record, deployment), []).append(record)
-    return groups
+def _missing(
+    past: Memory,
+    records: Mapping[str, Record],
+    inventory: Collection[str],
+    now: float,
+    policy: AlertPolicy,
+    key: str,
+) -> frozenset[str]:
+    """Name the connections that are gone in such a number that it must be taken for a mistake.
 
-
-def _key(record: Record, deployment: str) -> str:
-    application = _application(record)
-    path = f"app/{application}" if application else f"cred/{record.conn_id}"
-    key = f"lwa/{deployment}/{path}"
-    if len(key) <= _KEY_LENGTH:
-        return key
-    return f"{key[: _KEY_LENGTH - 65]}~{hashlib.sha256(key.encode()).hexdigest()}"
-
-
-def _application(record: Record) -> str | None:
-    return record.client_id if record.verdict.name in _OF_THE_APPLICATION else None
+    A list that stays shorter for a day is believed; an empty one never.
+    """
+    known = past.records.keys() & records.keys()
+    gone = known - set(inventory)
+    if not inventory:
+        return frozenset(gone)
+    incident = past.incidents.get(key)
+    if incident and incident.open and now - incident.since >= policy.repeat.total_seconds():
+        return frozenset()
+    many = len(gone) >= max(policy.shrunk_by, policy.shrunk_share * len(known))
+    return frozenset(gone) if many else frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,60 +248,92 @@ class _Desk:
     now: float
     policy: AlertPolicy
     records: Mapping[str, Record]
+    secrets_end: Mapping[str, float]
     lost: frozenset[str]
 
     def settle(
-        self, key: str, incident: Incident | None, ailing: list[Record]
-    ) -> tuple[Incident, Notification | None]:
+        self, key: str, incident: Incident | None, group: tuple[Topic, list[Record]] | None
+    ) -> tuple[Incident | None, Notification | None]:
         """Bring one incident up to the present.
 
         :param key: the incident's
         :param incident: what was told so far; ``None`` for a new one
-        :param ailing: credentials it speaks for now; empty only for an incident that exists
+        :param group: credentials it speaks for now; ``None`` only for an incident that exists
         """
-        changes = self._recent(incident)
-        if incident is not None and not ailing:
-            incident = replace(incident, changes=changes)
-            return self._end(key, incident) if incident.open else (incident, None)
+        if incident is not None:
+            incident = replace(incident, changes=tuple(at for at in incident.changes if at > self.now - _DAY))
+            if group is None:
+                return self._end(key, incident) if incident.open else (incident, None)
+        assert group is not None
+        topic, members = group
+        hushed = topic.about not in _OF_THE_MONITOR and all(map(self._is_muted, members))
         if incident is None or not incident.open:
-            return self._fire(key, replace(self._picture(ailing), changes=(*changes, self.now)), ailing)
-        return self._go_on(key, replace(incident, changes=changes), ailing)
+            if hushed:
+                return incident, None
+            changes = (*(incident.changes if incident else ()), self.now)
+            return self._fire(key, replace(self._picture(topic, members), changes=changes), members)
+        return self._go_on(key, incident, topic, members, hushed=hushed)
 
-    def _recent(self, incident: Incident | None) -> tuple[float, ...]:
-        return tuple(at for at in incident.changes if at > self.now - _DAY) if incident else ()
+    def _is_muted(self, record: Record) -> bool:
+        return record.standing.muted_until is not None and self.now < record.standing.muted_until
 
-    def _picture(self, ailing: list[Record]) -> Incident:
+    def _picture(self, topic: Topic, members: list[Record]) -> Incident:
         """Draw the incident as it would be told now."""
-        application = _application(ailing[0])
-        kinds = Counter(record.verdict.name for record in ailing)
-        kind = min(kinds, key=lambda name: (-kinds[name], name))
-        severity = verdict(kind).severity
-        if application and not self._working(application):
-            severity = "critical"
+        days = self._days(topic.about, members[0])
+        kinds = Counter(record.verdict.name for record in members)
+        kind = _KINDS.get(topic.about) or min(kinds, key=lambda name: (-kinds[name], name))
+        ailing = topic.about in OF_TROUBLE
         return Incident(
             kind=kind,
-            severity=severity,
-            layer=max((record.layer for record in ailing), key=LAYERS.index),
-            since=min(record.since for record in ailing),
+            severity=self._severity(topic, kind, members, days),
+            layer=max((record.layer for record in members), key=LAYERS.index) if ailing else "local",
+            since=min(record.since for record in members) if ailing else self.now,
             told=self.now,
-            members=tuple(sorted(record.conn_id for record in ailing)),
-            wide=len(ailing),
-            client_id=application,
+            members=tuple(sorted(record.conn_id for record in members)),
+            wide=len(members),
+            about=topic.about,
+            client_id=topic.client_id,
+            place=topic.place,
+            days=days,
         )
 
-    def _working(self, client_id: str | None) -> int:
-        healthy = (record for record in self.records.values() if record.state == "healthy")
-        return sum(1 for record in healthy if client_id and record.client_id == client_id)
+    def _severity(self, topic: Topic, kind: str, members: list[Record], days: int | None) -> Severity:
+        if topic.about == "revocations":
+            return "critical"
+        if topic.about == "application":
+            return "error" if self._working(topic.client_id, members) else "critical"
+        if days is not None and days <= self.policy.expiry_error_days:
+            return "error"
+        return verdict(kind).severity
 
-    def _fire(self, key: str, incident: Incident, ailing: list[Record]) -> tuple[Incident, Notification]:
+    def _ends(self, about: About, record: Record) -> float | None:
+        if about == "authorization":
+            return expiry.authorization_ends(record, self.policy)
+        return self.secrets_end.get(record.client_id or "") if about == "client_secret" else None
+
+    def _days(self, about: About, record: Record) -> int | None:
+        return expiry.step(self._ends(about, record), self.now, self.policy)
+
+    def _working(self, client_id: str | None, members: list[Record]) -> list[Record]:
+        """Give the application's healthy connections, except for those that hold the same secret."""
+        rejected = {record.standing.client_print for record in members} - {None}
+        return [
+            record
+            for record in self._of(client_id)
+            if record.state == "healthy" and record.standing.client_print not in rejected
+        ]
+
+    def _of(self, client_id: str | None) -> list[Record]:
+        return [record for record in self.records.values() if client_id and record.client_id == client_id]
+
+    def _fire(self, key: str, incident: Incident, members: list[Record]) -> tuple[Incident, Notification]:
         lost = not self.lost.isdisjoint({EVERYTHING, key, *incident.members})
-        notification = self._notification("firing", key, incident, ailing)
-        return incident, replace(notification, memory_lost=lost)
+        return incident, replace(self._notification("firing", key, incident, members), memory_lost=lost)
 
     def _go_on(
-        self, key: str, incident: Incident, ailing: list[Record]
+        self, key: str, incident: Incident, topic: Topic, members: list[Record], *, hushed: bool
     ) -> tuple[Incident, Notification | None]:
-        now = self._picture(ailing)
+        now = self._picture(topic, members)
         now = replace(
             now,
             severity=max(now.severity, incident.severity, key=SEVERITIES.index),
@@ -355,13 +341,16 @@ class _Desk:
             changes=incident.changes,
             members=tuple(sorted({*now.members, *self._lingering(incident)})),
         )
+        silent = replace(incident, members=now.members, layer=now.layer, hushed=hushed)
+        if hushed:
+            return silent, None
         if self._is_news(incident, now):
             now = replace(now, changes=(*now.changes, self.now))
             before = incident.kind if incident.kind != now.kind else None
-            return now, replace(self._notification("update", key, now, ailing), before=before)
-        if self._reminder_due(incident):
-            return now, self._notification("reminder", key, now, ailing)
-        return replace(incident, members=now.members, layer=now.layer), None
+            return now, replace(self._notification("update", key, now, members), before=before)
+        if incident.hushed or self._reminder_due(incident):
+            return now, self._notification("reminder", key, now, members)
+        return silent, None
 
     def _is_news(self, told: Incident, now: Incident) -> bool:
         """Whether to tell the change: always if it got louder, else unless it flaps.
@@ -370,6 +359,8 @@ class _Desk:
         """
         if SEVERITIES.index(now.severity) > SEVERITIES.index(told.severity):
             return True
+        if now.days is not None and told.days is not None:
+            return now.days < told.days
         other = now.kind != told.kind and verdict(now.kind).permanent
         return (other or now.wide >= 2 * told.wide) and not self._is_flapping(told)
 
@@ -378,41 +369,48 @@ class _Desk:
         return due is not None and self.now >= due
 
     def _next_reminder(self, incident: Incident) -> float | None:
-        if SEVERITIES.index(incident.severity) < SEVERITIES.index("error"):
+        quiet = SEVERITIES.index(incident.severity) < SEVERITIES.index("error")
+        if quiet or incident.about in _EXPIRING:
             return None
         return incident.told + self.policy.repeat.total_seconds()
 
     def _end(self, key: str, incident: Incident) -> tuple[Incident, Notification | None]:
         """End an incident that speaks for nobody now: by proof, for want of members, or not yet."""
         left = [self.records[conn_id] for conn_id in incident.members if conn_id in self.records]
-        over = replace(incident, open=False)
-        if not left:
-            return over, self._notification("closed", key, incident, [])
-        if self._lingering(incident) or (self._is_flapping(incident) and not self._is_stable(left)):
+        over = replace(incident, open=False, hushed=False)
+        if not left or not self._is_proven(incident, left):
+            return over, self._notification("closed", key, incident, left)
+        waits = incident.about != "endpoint" and self._lingering(incident)
+        if waits or (self._is_flapping(incident) and not self._is_stable(incident, left)):
             return incident, None
         return over, self._notification("resolved", key, incident, left)
 
+    def _is_proven(self, incident: Incident, left: list[Record]) -> bool:
+        """Whether an end that waits for nobody is a good one: an answer, a new day, all back again."""
+        if incident.about == "endpoint":
+            return any(record.state != "failing" and record.layer != "local" for record in left)
+        if incident.about == "inventory":
+            return len(left) == len(incident.members)
+        ends = (self._ends(incident.about, record) for record in left)
+        return incident.about not in _EXPIRING or any(end is not None for end in ends)
+
     def _lingering(self, incident: Incident) -> list[str]:
-        """Name the members in service that nothing has proven healthy, whatever else they suffer from now."""
-        return [
-            conn_id
-            for conn_id in incident.members
-            if conn_id in self.records and not _recovered(self.records[conn_id], incident)
-        ]
+        """Name the members in service that nothing has proven well, whatever else they suffer from now."""
+        members = (self.records[conn_id] for conn_id in incident.members if conn_id in self.records)
+        return [record.conn_id for record in members if not _recovered(record, incident)]
 
     def _is_flapping(self, incident: Incident) -> bool:
         return len(incident.changes) >= self.policy.flapping_after
 
-    def _is_stable(self, members: list[Record]) -> bool:
-        return self.now - max(record.since for record in members) >= self.policy.stable_for.total_seconds()
+    def _is_stable(self, incident: Incident, members: list[Record]) -> bool:
+        of_tasks = incident.about == "operators"
+        calm = max(record.heard if of_tasks else record.since for record in members)
+        return self.now - calm >= self.policy.stable_for.total_seconds()
 
     def _notification(
         self, phase: Phase, key: str, incident: Incident, members: list[Record]
     ) -> Notification:
         goes_on = phase in ("firing", "update", "reminder")
-        reason = min(
-            members, key=lambda record: (record.verdict.name != incident.kind, record.conn_id), default=None
-        )
         told = Notification(
             phase=phase,
             key=key,
@@ -421,32 +419,68 @@ class _Desk:
             at=self.now,
             since=incident.since,
             conn_ids=incident.members,
+            about=incident.about,
+            place=incident.place,
+            total=self._total(incident),
             layer=incident.layer,
-            of_application=incident.client_id is not None,
             client_id=incident.client_id,
             flapping=goes_on and self._is_flapping(incident),
             owners=tuple(sorted({record.owner for record in members if record.owner})),
         )
-        if reason is None:
-            return told
-        told = replace(told, client_id=reason.client_id, api=reason.api, region=reason.region)
-        if not goes_on:
+        if members and incident.about not in _OF_THE_MONITOR:
+            first = min(members, key=partial(_unlike, incident))
+            told = replace(told, client_id=first.client_id, api=first.api, region=first.region)
+        return self._reasoned(told, incident, members) if goes_on else told
+
+    def _total(self, incident: Incident) -> int:
+        if incident.client_id:
+            return len(self._of(incident.client_id))
+        return len(self.records) if incident.about in _OF_THE_MONITOR else len(incident.members)
+
+    def _reasoned(self, told: Notification, incident: Incident, members: list[Record]) -> Notification:
+        """Add why, how far it reaches and what to do."""
+        first = min(members, key=partial(_unlike, incident))
+        working = self._working(incident.client_id, members) if told.of_application else []
+        good = [record.good for record in members if record.good]
+        told = replace(
+            told,
+            remedy=ADVICE.get(incident.kind, ""),
+            good=max(good, default=None),
+            next_at=self._next_reminder(replace(incident, told=self.now)),
+            working=len(working),
+            outdated=any(record.standing.client_print for record in working)
+            and all(record.standing.client_print for record in members),
+            days=incident.days,
+            ends=self._ends(incident.about, first),
+            failures=sum(record.failures for record in members),
+            dag_ids=tuple(sorted({dag_id for record in members for dag_id in record.dag_ids})),
+        )
+        if incident.about not in OF_TROUBLE:
             return told
         return replace(
             told,
-            remedy=reason.remedy,
-            good=reason.good,
-            next_at=self._next_reminder(replace(incident, told=self.now)),
-            working=self._working(incident.client_id),
-            code=reason.code,
-            description=reason.description,
-            status=reason.status,
-            request_id=reason.request_id,
+            remedy=first.remedy,
+            good=first.good,
+            code=first.code,
+            description=first.description,
+            status=first.status,
+            request_id=first.request_id,
         )
 
 
+def _unlike(incident: Incident, record: Record) -> tuple[bool, str]:
+    return (record.verdict.name != incident.kind, record.conn_id)
+
+
 def _recovered(record: Record, incident: Incident) -> bool:
-    if record.state == "healthy":
+    """Whether a member is well again, as far as its incident is concerned."""
+    if incident.about == "operators":
+        return not record.disputed
+    if incident.about == "endpoint":
+        return record.state != "failing"
+    if incident.about == "stale":
+        return record.checked > incident.since
+    if incident.about not in OF_TROUBLE or record.state == "healthy":
         return True
     accepted = record.state == "broken" and record.verdict.name in _CLIENT_ACCEPTED
     return incident.kind == "client_rejected" and incident.client_id is not None and accepted

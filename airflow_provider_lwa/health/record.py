@@ -7,6 +7,7 @@
     healthy ──transient──► degraded ──often and long enough──► failing ──────────────────────────────────────┘
     broken + outage: stays broken, for the outage neither mends nor explains it
     broken + success at a lower layer: stays broken, for nothing was proven where it failed
+    broken on the word of tasks alone: what was seen of it by a look is worth more
 
 Pure: the clock is an argument. A look that is not newer than the last one changes nothing, so that a task
 that is run again does not count twice.
@@ -19,6 +20,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_lwa.amazon.errors import LwaError, clean
+from airflow_provider_lwa.health.standing import UNKNOWN, Standing
 from airflow_provider_lwa.health.verdict import HEALTHY, LAYERS, Layer, Verdict, verdict
 
 if TYPE_CHECKING:
@@ -38,6 +40,20 @@ class AlertPolicy:
     :param repeat: time between reminders of something still broken; warnings are not repeated
     :param flapping_after: openings and changes of one incident within a day that make it flapping
     :param stable_for: a flapping incident is over only after this long in health
+    :param outage_of: this many credentials of one host in an announced outage are one outage of the host
+    :param outage_share: if they are also this share of those that use it
+    :param mass_of: this many authorizations of one application withdrawn in one cycle are one incident
+    :param mass_share: if they are also this share of the application's
+    :param complaints: this many failures of tasks, while looks see health, are worth a message
+    :param complaints_within: if they come within this time
+    :param complaints_last: a failure that only tasks met is over when none has met it for this long
+    :param authorization_lasts: how long an account's authorization of a public application lasts
+    :param client_secret_lasts: how long an application's client secret lasts
+    :param expiry_days: how many days before its end a term is told of, each once
+    :param expiry_error_days: from when on that is an error
+    :param shrunk_share: this share of the connections gone at once is a mistake until it has lasted
+    :param shrunk_by: if they are also this many; taking one of two out of service is an ordinary edit
+    :param look_every: how often each credential should be looked at; three times that makes it stale
     """
 
     transient_failures: int = 3
@@ -47,6 +63,20 @@ class AlertPolicy:
     repeat: timedelta = timedelta(hours=24)
     flapping_after: int = 4
     stable_for: timedelta = timedelta(hours=6)
+    outage_of: int = 3
+    outage_share: float = 0.5
+    mass_of: int = 10
+    mass_share: float = 0.2
+    complaints: int = 3
+    complaints_within: timedelta = timedelta(hours=1)
+    complaints_last: timedelta = timedelta(hours=24)
+    authorization_lasts: timedelta = timedelta(days=365)
+    client_secret_lasts: timedelta = timedelta(days=180)
+    expiry_days: tuple[int, ...] = (30, 14, 7, 3, 1, 0)
+    expiry_error_days: int = 7
+    shrunk_share: float = 0.2
+    shrunk_by: int = 3
+    look_every: timedelta = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +102,13 @@ class Record:
     :param api: the API profile
     :param region: the profile's region
     :param owner: who is told
+    :param standing: what else the connection says
+    :param reported: the trouble rests on the word of tasks alone
+    :param heard: the last failure that a task reported
+    :param complaints: the last failures that tasks reported while looks saw health
+    :param disputed: tasks complain so often that it was told
+    :param failures: how many failures tasks have reported of this trouble
+    :param dag_ids: some of the DAGs that met it
     """
 
     conn_id: str
@@ -93,6 +130,13 @@ class Record:
     api: str | None = None
     region: str | None = None
     owner: str | None = None
+    standing: Standing = UNKNOWN
+    reported: bool = False
+    heard: float = 0.0
+    complaints: tuple[float, ...] = ()
+    disputed: bool = False
+    failures: int = 0
+    dag_ids: tuple[str, ...] = ()
 
     @property
     def is_ailing(self) -> bool:
@@ -117,8 +161,27 @@ def _kinds(root: type[LwaError]) -> dict[str, str]:
     return advice
 
 
-#: What each kind of error advises where the error itself said nothing else.
-ADVICE = _kinds(LwaError)
+#: What each kind of error advises where the error itself said nothing else, and what each overview does.
+ADVICE = {
+    **_kinds(LwaError),
+    "operators_failing": (
+        "Compare the workers with the monitor: another network, an old connection or an old token on one of "
+        "them, or a role that only these calls need."
+    ),
+    "authorization_expiring": (
+        "Ask the account's owner to authorize the application again before that day, and store the new "
+        "refresh token in the connection."
+    ),
+    "client_secret_expiring": (
+        "Rotate the application's client secret before that day and store the new one in its connections. "
+        "Account owners need not authorize again."
+    ),
+    "inventory_shrunk": (
+        "Check what the monitor is told to watch. While this lasts, the missing ones are not being checked; "
+        "if they are gone on purpose, do nothing."
+    ),
+    "stale": "See the log of the monitor's probe tasks. While this lasts, nobody knows whether these work.",
+}
 
 
 def observe(record: Record, seen: Observation, now: float, policy: AlertPolicy) -> Record:
@@ -133,11 +196,12 @@ def observe(record: Record, seen: Observation, now: float, policy: AlertPolicy) 
     at = min(seen.at, now)
     if at <= record.checked:
         return record
-    record = replace(record, checked=at, **_identity(record, seen))
+    known = _identity(record, seen)
+    record = replace(record, checked=at, standing=_standing(record, seen, at), **known)
     if seen.is_healthy:
         return _after_success(record, seen.layer, at, policy)
     if seen.permanent:
-        return _after_refusal(record, seen, at, policy)
+        return refuse(record, seen, at, policy)
     return _after_outage(record, seen, at, policy)
 
 
@@ -148,28 +212,61 @@ def _identity(record: Record, seen: Observation) -> dict[str, Any]:
     return {"client_id": seen.client_id, "api": seen.api, "region": seen.region, "owner": seen.owner}
 
 
+def _standing(record: Record, seen: Observation, at: float) -> Standing:
+    return record.standing.followed_by(seen.standing, at) if seen.standing else record.standing
+
+
 def _after_success(record: Record, layer: Layer, at: float, policy: AlertPolicy) -> Record:
-    if record.state != "healthy" and not _proves(layer, record.layer):
+    if record.state != "healthy" and not (proves(layer, record.layer) or _is_forgotten(record, at, policy)):
         return record
     if record.state == "failing" and record.recovered + 1 < policy.recoveries:
         return replace(record, recovered=record.recovered + 1, suspicions=0)
     since = record.since if record.state == "healthy" else at
+    return mended(record, layer, at, since)
+
+
+def mended(record: Record, layer: Layer, at: float, since: float) -> Record:
+    """Give what is left of a record in health: nothing of its trouble.
+
+    :param record: what was remembered
+    :param layer: how far the proof goes
+    :param at: when it was proven
+    :param since: when health began
+    """
+    kept = {name: getattr(record, name) for name in ("complaints", "failures", "dag_ids")}
     return Record(
         conn_id=record.conn_id,
         state="healthy",
         kind=HEALTHY,
         layer=layer,
         since=since,
-        checked=at,
+        checked=record.checked,
         good=at,
         client_id=record.client_id,
         api=record.api,
         region=record.region,
         owner=record.owner,
+        standing=record.standing,
+        heard=record.heard,
+        disputed=record.disputed,
+        **({} if record.is_ailing else kept),
     )
 
 
-def _after_refusal(record: Record, seen: Observation, at: float, policy: AlertPolicy) -> Record:
+def _is_forgotten(record: Record, at: float, policy: AlertPolicy) -> bool:
+    """Whether no task has met a failure for long that only tasks can meet, behind what a look reaches."""
+    quiet = at - record.heard >= policy.complaints_last.total_seconds()
+    return record.reported and record.layer == "operation" and quiet
+
+
+def refuse(record: Record, seen: Observation, at: float, policy: AlertPolicy) -> Record:
+    """Change what is remembered by a permanent failure.
+
+    :param record: what was remembered
+    :param seen: the failure
+    :param at: when
+    :param policy: how often it must be seen
+    """
     if record.state == "broken" or record.suspicions >= policy.confirmations:
         same = record.verdict is seen.verdict and (record.state == "broken" or record.suspicions > 0)
         return _in_trouble(record, seen, at, state="broken", since=record.since if same else at)
@@ -190,20 +287,27 @@ def _after_outage(record: Record, seen: Observation, at: float, policy: AlertPol
 def _in_trouble(record: Record, seen: Observation, at: float, **condition: Any) -> Record:
     """Take over the reason; trouble is as deep as its deepest failure."""
     began = record.state in ("degraded", "failing", "broken")
+    deep = began and not record.reported
     default = ADVICE.get(seen.kind)
     return replace(
         record,
         kind=seen.kind,
-        layer=max(record.layer, seen.layer, key=LAYERS.index) if began else seen.layer,
+        layer=max(record.layer, seen.layer, key=LAYERS.index) if deep else seen.layer,
         code=clean(seen.code) or None,
         description=clean(seen.description) or None,
         status=seen.status,
         request_id=clean(seen.request_id) or None,
         advice=None if seen.advice == default else clean(seen.advice) or None,
         recovered=0,
+        reported=False,
         **{"since": record.since if began else at, "misses": 0, "suspicions": 0, **condition},
     )
 
 
-def _proves(layer: Layer, failed: Layer) -> bool:
+def proves(layer: Layer, failed: Layer) -> bool:
+    """Whether health at one layer says something about a failure at another.
+
+    :param layer: where health was seen
+    :param failed: where it had failed
+    """
     return LAYERS.index(layer) >= LAYERS.index(failed)

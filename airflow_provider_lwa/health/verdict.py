@@ -21,13 +21,15 @@ from airflow_provider_lwa.amazon.errors import (
     redact,
 )
 from airflow_provider_lwa.health.plain import from_plain, to_plain
+from airflow_provider_lwa.health.standing import Standing  # noqa: TC001 - because from_plain reads the annotation
 
-Layer = Literal["local", "token", "api"]
+Layer = Literal["local", "token", "api", "operation"]
 Severity = Literal["info", "warning", "error", "critical"]
 Addressee = Literal["nobody", "account owner", "application owner", "engineer", "platform team"]
 
-#: From the connection over Login with Amazon to the API; proof at one layer speaks for those before it.
-LAYERS: tuple[Layer, ...] = ("local", "token", "api")
+#: From the connection over Login with Amazon and the API's cheapest call to what tasks do; proof at one layer
+#: speaks for those before it.
+LAYERS: tuple[Layer, ...] = ("local", "token", "api", "operation")
 #: From quiet to loud.
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "error", "critical")
 
@@ -89,14 +91,29 @@ VERDICTS: dict[str, Verdict] = {
     SOURCE_ERROR: Verdict(SOURCE_ERROR, "connection cannot be read", False, "warning", "platform team"),
 }
 
+#: Judgements that no single look gives: about time, about tasks, about the monitor itself.
+OVERVIEWS: dict[str, Verdict] = {
+    "operators_failing": Verdict(
+        "operators_failing", "tasks fail although checks succeed", False, "warning", "engineer"
+    ),
+    "authorization_expiring": Verdict(
+        "authorization_expiring", "authorization runs out", False, "warning", "account owner"
+    ),
+    "client_secret_expiring": Verdict(
+        "client_secret_expiring", "client secret runs out", False, "warning", "application owner"
+    ),
+    "inventory_shrunk": Verdict("inventory_shrunk", "connections are missing", False, "error", "engineer"),
+    "stale": Verdict("stale", "connections are not looked at", False, "warning", "engineer"),
+}
+
 
 def verdict(kind: str) -> Verdict:
     """Judge a kind of observation.
 
-    :param kind: ``"healthy"``, ``"source_error"`` or an ``LwaError.kind``
+    :param kind: ``"healthy"``, ``"source_error"``, an ``LwaError.kind`` or a key of :data:`OVERVIEWS`
     :return: its verdict; for a kind not known here, that of something unexpected, never that of health
     """
-    return VERDICTS.get(kind, _UNEXPECTED)
+    return VERDICTS.get(kind) or OVERVIEWS.get(kind, _UNEXPECTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +134,7 @@ class Observation:
     :param api: the API profile
     :param region: the profile's region
     :param owner: who is told, as the connection names them
+    :param standing: what else the connection says; ``None`` if it could not be read
     """
 
     conn_id: str
@@ -133,6 +151,7 @@ class Observation:
     api: str | None = None
     region: str | None = None
     owner: str | None = None
+    standing: Standing | None = None
 
     @classmethod
     def healthy(
@@ -145,6 +164,7 @@ class Observation:
         api: str | None = None,
         region: str | None = None,
         owner: str | None = None,
+        standing: Standing | None = None,
     ) -> Self:
         """Everything up to *layer* answered as it should.
 
@@ -155,6 +175,7 @@ class Observation:
         :param api: the API profile
         :param region: the profile's region
         :param owner: who is told
+        :param standing: what else the connection says
         """
         return cls(
             conn_id=conn_id,
@@ -165,6 +186,7 @@ class Observation:
             api=api,
             region=region,
             owner=clean(owner) or None,
+            standing=standing,
         )
 
     @classmethod
@@ -179,6 +201,7 @@ class Observation:
         api: str | None = None,
         region: str | None = None,
         owner: str | None = None,
+        standing: Standing | None = None,
     ) -> Self:
         """The look ended with *error*.
 
@@ -190,6 +213,7 @@ class Observation:
         :param api: the API profile
         :param region: the profile's region
         :param owner: who is told
+        :param standing: what else the connection says
         """
         return cls(
             conn_id=conn_id or error.conn_id or "",
@@ -206,6 +230,7 @@ class Observation:
             api=api,
             region=region,
             owner=clean(owner) or None,
+            standing=standing,
         )
 
     @classmethod
@@ -286,6 +311,7 @@ _HEALTHY_LINES: dict[Layer, str] = {
     "local": "The connection is complete; Amazon was not asked.",
     "token": "Healthy: Login with Amazon gave an access token; the API itself was not asked.",
     "api": "Healthy: Login with Amazon gave an access token and the API accepted it.",
+    "operation": "Healthy: a task's own call was accepted.",
 }
 
 

@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_lwa.amazon.errors import redact
+from airflow_provider_lwa.health.memory import OF_TROUBLE
 from airflow_provider_lwa.health.verdict import facts, verdict
 
 if TYPE_CHECKING:
     from airflow_provider_lwa.health.incidents import Notification
+    from airflow_provider_lwa.health.memory import About
     from airflow_provider_lwa.health.verdict import Layer
 
 _TITLE_LENGTH = 105  # and a few more where redacting what was cut lengthens it: always less than 110
@@ -26,12 +28,39 @@ _IMPACT: dict[Layer, str] = {
     "local": "Nothing is sent to Amazon for it; tasks that use it fail at once.",
     "token": "No access token can be had; tasks that need a new one fail at once, without retries.",
     "api": "Login with Amazon may still give access tokens, but the API refuses calls made with them.",
+    "operation": "Access tokens can be had, but calls that tasks make are refused.",
 }
 _PASSING = "It may pass by itself; until then tasks that need an answer from Amazon retry or fail."
 _PROVEN: dict[Layer, str] = {
     "local": "the connection can be read and is complete",
     "token": "Login with Amazon gives access tokens",
     "api": "the API accepts calls",
+    "operation": "tasks' calls are accepted, or none has been refused for long",
+}
+#: What has no impact yet, or another than a layer's.
+_OVERVIEW_IMPACT = {
+    "operators_failing": "Looks see health, yet tasks fail.",
+    "authorization_expiring": "From that day on no access token can be had for it.",
+    "client_secret_expiring": "From that day on the API refuses the calls of all its connections.",
+    "inventory_shrunk": "They are not being checked, and their alerts rest.",
+    "stale": "A breakage of theirs would not be noticed.",
+}
+_SINGLE = frozenset({"credential", "operators", "authorization"})
+_OVER: dict[About, str] = {
+    "application": "Login with Amazon accepts the application's client secret again.",
+    "revocations": "Each of these connections is healthy again.",
+    "endpoint": "It answers again.",
+    "operators": "Tasks have met no more failures.",
+    "authorization": "A new authorization is in place.",
+    "client_secret": "A new client secret is in place.",
+    "inventory": "The connections are there again.",
+    "stale": "The connections are looked at again.",
+}
+_CLOSED: dict[About, str] = {
+    "endpoint": "Those that still fail are told one by one.",
+    "authorization": "It is no longer watched, or the day of its authorization no longer known.",
+    "client_secret": "It is no longer watched, or the day of its client secret no longer known.",
+    "inventory": "What is missing now is few enough, or has been for long enough, to be meant.",
 }
 
 
@@ -100,32 +129,65 @@ def _head(notification: Notification) -> str:
 
 def _topic(notification: Notification) -> str:
     """Write the title without its head: who, what, where."""
-    if notification.of_application:
-        who = f"Amazon application {_tail(notification.client_id)}"
-        where = _count(len(notification.conn_ids))
-    else:
+    if notification.about in _SINGLE:
         who = f"Amazon credential {_short(', '.join(notification.conn_ids))}"
         where = ", ".join(filter(None, (notification.api, notification.region)))
+    else:
+        who, where = _who(notification), _scope(notification)
     topic = redact(f"{who}: {_what_in_a_word(notification)}{f' ({where})' if where else ''}")
     room = _TITLE_LENGTH - len(_head(notification)) - 1
     return topic if len(topic) <= room else redact(topic[: room - 1] + "…")
 
 
+def _who(notification: Notification) -> str:
+    if notification.about == "endpoint":
+        return f"Amazon endpoint {_short(notification.place or '')}"
+    if notification.about in ("inventory", "stale"):
+        return "Credential monitor"
+    return f"Amazon application {_tail(notification.client_id)}"
+
+
+def _scope(notification: Notification) -> str:
+    """Say how many connections it is about, and of how many where that tells something."""
+    some = len(notification.conn_ids)
+    of_some = notification.about in ("revocations", "inventory") or notification.outdated
+    return f"{some} of {_count(notification.total)}" if of_some else _count(some)
+
+
 def _what_in_a_word(notification: Notification) -> str:
-    if notification.phase == "resolved":
-        return "accepted again" if notification.of_application else "healthy again"
+    headline = _headline(notification)
+    if notification.phase == "closed":
+        done = "told no longer" if notification.about in _CLOSED else "no longer watched"
+        return f"{done}, last {headline}"
+    if notification.phase != "resolved":
+        return headline
+    words = {"application": "accepted again", "endpoint": "answers again", "credential": "healthy again"}
+    return words.get(notification.about, f"over: {headline}")
+
+
+def _headline(notification: Notification) -> str:
     headline = verdict(notification.kind).headline
-    return f"no longer watched, last {headline}" if notification.phase == "closed" else headline
+    if notification.outdated:
+        return "outdated client secret"
+    if notification.about == "revocations":
+        return "authorizations revoked"
+    if notification.days is None:
+        return headline
+    what = headline.removesuffix(" runs out")
+    if notification.days <= 0:
+        return f"{what} has run out"
+    return f"{headline} within {notification.days} day{'' if notification.days == 1 else 's'}"
 
 
 def _lines(notification: Notification) -> list[tuple[str, str]]:
     if notification.phase == "resolved":
-        return [*_end(notification), ("Do", "Clear the task runs that failed meanwhile.")]
+        met = "Clear the task runs that failed meanwhile." if notification.about in OF_TROUBLE else "Nothing."
+        return [*_end(notification), ("Do", met)]
     if notification.phase == "closed":
         return [*_end(notification), ("Do", "Nothing, if it was taken out of service on purpose.")]
     return [
         ("What", _what(notification)),
-        ("Connections", _names(notification) if notification.of_application else ""),
+        ("Connections", "" if notification.about in _SINGLE else _names(notification)),
         ("Since", _since(notification)),
         ("Impact", _impact(notification)),
         ("Do", _do(notification)),
@@ -135,10 +197,12 @@ def _lines(notification: Notification) -> list[tuple[str, str]]:
 
 
 def _what(notification: Notification) -> str:
-    headline = verdict(notification.kind).headline
+    headline = _headline(notification)
     was = f" (before: {verdict(notification.before).headline})" if notification.before else ""
     still = "still " if notification.phase == "reminder" else ""
     said = f": {notification.description.rstrip('.')}" if notification.description else ""
+    if notification.ends is not None:
+        said = f": {when(notification.ends)}"
     answer = facts(notification.status, notification.code, notification.request_id)
     return f"{still}{headline}{was}{said}{f' ({answer})' if answer else ''}."
 
@@ -150,6 +214,8 @@ def _names(notification: Notification) -> str:
 
 
 def _since(notification: Notification) -> str:
+    if verdict(notification.kind).name in _OVERVIEW_IMPACT:
+        return f"first told {when(notification.since)}"
     good = notification.good
     return f"{when(notification.since)}; " + (
         f"last good {when(good)}" if good else "never seen healthy here"
@@ -157,13 +223,27 @@ def _since(notification: Notification) -> str:
 
 
 def _impact(notification: Notification) -> str:
-    if not verdict(notification.kind).permanent:
-        return _PASSING
-    impact = _IMPACT[notification.layer]
-    if not (notification.of_application and notification.working):
-        return impact
+    judged = verdict(notification.kind)
+    impact = _OVERVIEW_IMPACT.get(judged.name) or (
+        _IMPACT[notification.layer] if judged.permanent else _PASSING
+    )
     others = _count(notification.working)
-    return f"{impact} {others} of the same application work: these probably hold an outdated client secret."
+    if notification.outdated:
+        impact += f" {others} of the same application work with another one: no rotation is needed."
+    elif notification.working:
+        impact += f" {others} of the same application work: these probably hold an outdated client secret."
+    if notification.about == "revocations":
+        impact += " So many at once are rarely their owners' doing: look at the application itself first."
+    return f"{impact}{_met(notification)}"
+
+
+def _met(notification: Notification) -> str:
+    """Say which tasks have met it, as far as they have reported."""
+    if not notification.failures:
+        return ""
+    times = f"{notification.failures} task failure{'' if notification.failures == 1 else 's'}"
+    dags = f" in {', '.join(notification.dag_ids)}" if notification.dag_ids else ""
+    return f" {times} reported{dags}."
 
 
 def _do(notification: Notification) -> str:
@@ -183,19 +263,14 @@ def _next(notification: Notification) -> str:
 
 def _end(notification: Notification) -> list[tuple[str, str]]:
     if notification.phase == "closed":
-        what = "No longer watched; it was not seen healthy."
-    elif notification.of_application:
-        what = "Login with Amazon accepts the application's client secret again."
+        what = _CLOSED.get(notification.about, "No longer watched; it was not seen healthy.")
     else:
-        what = f"Healthy again: {_PROVEN[notification.layer]}."
+        what = _OVER.get(notification.about, f"Healthy again: {_PROVEN[notification.layer]}.")
     lasted = duration(notification.at - notification.since)
     return [
         ("What", what),
-        ("Connections", _names(notification) if notification.of_application else ""),
-        (
-            "Since",
-            f"It was {verdict(notification.kind).headline} from {when(notification.since)}, for {lasted}.",
-        ),
+        ("Connections", "" if notification.about in _SINGLE else _names(notification)),
+        ("Since", f"It was {_headline(notification)} from {when(notification.since)}, for {lasted}."),
         ("Incident", notification.key),
     ]
 

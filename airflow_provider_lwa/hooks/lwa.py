@@ -6,6 +6,7 @@ import functools
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 
@@ -15,9 +16,11 @@ from airflow_provider_lwa.amazon import api, login, selling_partner
 from airflow_provider_lwa.amazon.errors import ConfigurationError, LwaError
 from airflow_provider_lwa.get_provider_info import CONNECTION_FIELDS, UI_FIELD_BEHAVIOUR
 from airflow_provider_lwa.health import verdict
+from airflow_provider_lwa.health.standing import Standing, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import date
 
     import requests
 
@@ -209,22 +212,25 @@ class LwaHook(BaseHook):
                 raise refusal
             return response
 
-    def check(self, *, api: bool = True) -> Observation:
+    def check(self, *, api: bool = True, retired: bool = True) -> Observation:
         """Find out whether the credential works: the connection, then Amazon past the cache, then the API.
 
         A token that is got on the way is shared, so a check costs no extra one. Nothing is raised for a
         credential that does not work or cannot be read; the answer says what was seen.
 
         :param api: also make the API's cheap read-only call, where it has one
+        :param retired: also ask Amazon about a connection that is out of service
         :return: what was seen
         """
         self.reload()
         layer: Layer = "local"
         try:
             probe = self._read_for_check()
-            layer = "token"
-            self._source.refresh(self._request())
-            if api and probe:
+            asked = retired or not self.connection.retired
+            if asked:
+                layer = "token"
+                self._source.refresh(self._request())
+            if asked and api and probe:
                 layer = "api"
                 budget = min(_CHECK_BUDGET, self.settings.request_budget)
                 self.call(probe.method, probe.path, budget=budget)
@@ -248,7 +254,7 @@ class LwaHook(BaseHook):
             raise _Unreadable(type(error).__name__) from None
         return known.profile.probe if known.credential.refresh_token else None
 
-    def _known(self) -> dict[str, str | None]:
+    def _known(self) -> dict[str, Any]:
         known = self.__dict__.get("connection")
         if known is None:
             return {}
@@ -257,6 +263,7 @@ class LwaHook(BaseHook):
             "api": known.profile.name,
             "region": known.region,
             "owner": known.owner,
+            "standing": _standing(known),
         }
 
     def test_connection(self) -> tuple[bool, str]:
@@ -302,6 +309,31 @@ class LwaHook(BaseHook):
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """What the form shows and how it names it, for Airflow before 3.2."""
         return {name.replace("-", "_"): value for name, value in UI_FIELD_BEHAVIOUR.items()}
+
+
+def _standing(connection: LwaConnection) -> Standing:
+    """Say what the connection tells those who alert: silence, dates, fingerprints, hosts; no secret.
+
+    Only the authorization of a public application runs out; a private one has no consent page, and so no
+    application id in its connection.
+    """
+    credential = connection.credential
+    public = bool(connection.application_id or connection.authorized_on)
+    urls = (connection.endpoints.token_url, connection.endpoints.api_url)
+    return Standing(
+        retired=connection.retired,
+        muted_until=_seconds(connection.alerts_muted_until),
+        authorized_on=_seconds(connection.authorized_on),
+        rotated_on=_seconds(connection.app_credentials_rotated_on),
+        grant_print=fingerprint(credential.refresh_token or "", credential.client_id) if public else None,
+        client_print=fingerprint(credential.client_secret, credential.client_id),
+        runs_out=connection.profile.family == "selling_partner",
+        hosts=tuple(urlsplit(url).netloc for url in urls if url),
+    )
+
+
+def _seconds(day: date | None) -> float | None:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() if day else None
 
 
 class _Unreadable(Exception):

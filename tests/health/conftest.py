@@ -24,6 +24,8 @@ from airflow_provider_lwa.health.verdict import Layer, Observation
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from airflow_provider_lwa.health.reports import Report
+
 START = 1_763_700_000.0
 MINUTE, HOUR = 60.0, 3600.0
 
@@ -67,8 +69,13 @@ class Watch:
     deployment: str = "prod"
     lost: tuple[str, ...] = ()
 
-    def see(self, *observations: Observation, inventory: list[str] | None = None) -> list[Notification]:
-        """Run one cycle on these observations."""
+    def see(
+        self,
+        *observations: Observation,
+        inventory: list[str] | None = None,
+        reports: list[Report] | None = None,
+    ) -> list[Notification]:
+        """Run one cycle on these observations and what tasks say."""
         outcome: Cycle = cycle(
             self.now,
             observations,
@@ -76,6 +83,7 @@ class Watch:
             self.policy,
             deployment=self.deployment,
             inventory=inventory,
+            reports=reports or (),
         )
         self.state = json.loads(json.dumps(outcome.state))
         self.lost = outcome.lost
@@ -97,12 +105,13 @@ class Watch:
         after: float = HOUR,
         layer: Layer = "token",
         inventory: list[str] | None = None,
+        reports: list[Report] | None = None,
         **known: Any,
     ) -> list[Notification]:
         """Let time pass, look at each credential, run one cycle."""
         self.now += after
         seen = [self.observation(conn_id, sight, layer=layer, **known) for conn_id, sight in sights.items()]
-        return self.see(*seen, inventory=inventory)
+        return self.see(*seen, inventory=inventory, reports=reports)
 
     def observation(
         self, conn_id: str, sight: LwaError | None, *, layer: Layer = "token", **known: Any

@@ -14,11 +14,16 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from airflow_provider_lwa.amazon import errors
 from airflow_provider_lwa.health.incidents import Notification, cycle, read
+from airflow_provider_lwa.health.memory import OF_TROUBLE
 from airflow_provider_lwa.health.record import AlertPolicy
+from airflow_provider_lwa.health.reports import Report
+from airflow_provider_lwa.health.standing import Standing
 from airflow_provider_lwa.health.verdict import LAYERS, Layer, Observation, line
 from airflow_provider_lwa.health.wording import message
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_provider_lwa.health.incidents import Cycle
 
 DAY = 86400.0
@@ -36,8 +41,11 @@ SIGHTS: dict[str, errors.LwaError] = {
 }
 #: Messages of one incident within 24 hours, whatever happens: it opens and changes at most four times before
 #: it flaps, then opens once in six hours at most; each opening has an end; it gets louder at most twice; one
-#: reminder.
+#: reminder. The end of each silence may add one.
 STORM = 4 + 4 + 4 + 4 + 2 + 1
+HOSTS = ("token.host", "api.host")
+#: So that three credentials are enough for every kind of incident.
+POLICY = AlertPolicy(mass_of=2, shrunk_by=2)
 
 
 class Histories(RuleBasedStateMachine):
@@ -45,13 +53,19 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.policy = AlertPolicy()
         self.now = 1_763_700_000.0
         self.state: Any = None
+        self.watched: tuple[str, ...] = NAMES
         self.heard: list[Notification] = []
         self.open: dict[str, Notification] = {}
         self.proven: dict[str, tuple[float, Layer]] = {}
+        self.answered: dict[str, float] = {}
+        self.looked: dict[str, float] = {}
         self.refused: dict[str, Layer] = {}
+        self.muted: dict[str, float] = {}
+        self.silences: list[float] = []
+        self.reported: dict[str, float] = {}
+        self.accepted: dict[str, float] = {}
 
     @rule(minutes=st.sampled_from([1, 15, 15, 60, 400, 1500]))
     def time_passes(self, minutes: int) -> None:
@@ -62,9 +76,10 @@ class Histories(RuleBasedStateMachine):
     @rule(
         sights=st.dictionaries(st.sampled_from(NAMES), st.sampled_from(sorted(SIGHTS)), min_size=1),
         outage=st.sampled_from(["token", "api"]),
+        told=st.booleans(),
     )
-    def trouble(self, sights: dict[str, str], outage: Layer) -> None:
-        """Some credentials fail, each in its way; Amazon may be down before the token or behind it."""
+    def trouble(self, sights: dict[str, str], outage: Layer, *, told: bool) -> None:
+        """Some credentials fail, each in its way; a task may have met it first."""
         self.now += 900
         seen = [
             Observation.of_error(
@@ -73,14 +88,45 @@ class Histories(RuleBasedStateMachine):
                 layer=outage if SIGHTS[sight].retryable else None,
                 conn_id=name,
                 client_id=CLIENT_IDS[name],
+                standing=self.standing(name),
             )
             for name, sight in sights.items()
         ]
         for one in seen:
-            if one.permanent:
+            if one.permanent and one.conn_id in self.watched:
                 before = self.refused.get(one.conn_id, one.layer)
                 self.refused[one.conn_id] = max(before, one.layer, key=LAYERS.index)
-        self.step(seen)
+            if one.permanent and one.layer != "local":
+                self.answered[one.conn_id] = self.now
+        reports = [
+            Report.of_error(SIGHTS[sight], conn_id=name, at=self.now - 60) for name, sight in sights.items()
+        ]
+        self.step(seen, reports if told else [])
+
+    @rule(name=st.sampled_from(NAMES))
+    def outage(self, name: str) -> None:
+        """Nobody gets an answer for an hour, which is announced."""
+        for _ in range(4):
+            self.trouble(dict.fromkeys(NAMES, "down"), "token", told=False)
+        self.health({name}, "token")
+
+    @rule(
+        name=st.sampled_from(NAMES),
+        sight=st.sampled_from([None, "revoked", "denied", "down"]),
+        times=st.sampled_from([1, 3]),
+    )
+    def tasks_say(self, name: str, sight: str | None, times: int) -> None:
+        """Tasks fail or succeed, and nobody looks."""
+        reports = []
+        for _ in range(times):
+            self.now += 300
+            if sight is None:
+                self.accepted[name] = self.now
+                reports.append(Report(conn_id=name, at=self.now, kind="healthy", layer="operation"))
+            else:
+                self.reported[name] = self.now
+                reports.append(Report.of_error(SIGHTS[sight], conn_id=name, at=self.now, dag_id="d"))
+        self.step([], reports)
 
     @rule(names=st.sets(st.sampled_from(NAMES), min_size=1), layer=st.sampled_from(LAYERS))
     def health(self, names: set[str], layer: Layer) -> None:
@@ -88,14 +134,32 @@ class Histories(RuleBasedStateMachine):
         self.now += 900
         for name in names:
             self.proven[name] = (self.now, layer)
+            if layer != "local":
+                self.answered[name] = self.now
             if LAYERS.index(layer) >= LAYERS.index(self.refused.get(name, "local")):
                 self.refused.pop(name, None)
         self.step(
             [
-                Observation.healthy(name, at=self.now, layer=layer, client_id=CLIENT_IDS[name])
+                Observation.healthy(
+                    name, at=self.now, layer=layer, client_id=CLIENT_IDS[name], standing=self.standing(name)
+                )
                 for name in sorted(names)
             ]
         )
+
+    @rule(name=st.sampled_from(NAMES), hours=st.sampled_from([0.5, 7, 30]))
+    def silence(self, name: str, hours: float) -> None:
+        """Somebody mutes a credential; the next look knows."""
+        self.muted[name] = self.now + 3600 * hours
+        self.silences.append(self.muted[name])
+        self.health({name}, "local")
+
+    @rule(names=st.sets(st.sampled_from(NAMES)))
+    def edit(self, names: set[str]) -> None:
+        """Somebody changes the list of connections."""
+        self.now += 900
+        self.watched = tuple(sorted(names))
+        self.step([])
 
     @rule(
         part=st.sampled_from(["records", "incidents"]), junk=st.sampled_from([None, [], {"state": "healthy"}])
@@ -107,20 +171,32 @@ class Histories(RuleBasedStateMachine):
             if part == "incidents":
                 self.open.pop(name, None)
                 self.heard = [one for one in self.heard if one.key != name]
+            elif self.muted.pop(name, None):  # the silence is forgotten with the rest, and so over
+                self.silences.append(self.now)
             self.step([])
 
-    def step(self, seen: list[Observation]) -> None:
-        """Run a cycle, and the same one again: the second must be silent."""
-        before = read(self.state)
-        outcome = self.cycle(seen)
-        assert outcome.lost == before.lost
-        assert self.cycle(seen).notifications == ()
-        for one in outcome.notifications:
-            self.hear(one)
+    def standing(self, name: str) -> Standing:
+        """What the connection says."""
+        return Standing(hosts=HOSTS, muted_until=self.muted.get(name))
 
-    def cycle(self, seen: list[Observation]) -> Cycle:
+    def step(self, seen: list[Observation], reports: Sequence[Report] = ()) -> None:
+        """Run a cycle, and the same one again: the second must be silent."""
+        for one in seen:
+            self.looked[one.conn_id] = self.now
+        before = read(self.state)
+        outcome = self.cycle(seen, reports)
+        assert outcome.lost == before.lost
+        assert self.cycle(seen, reports).notifications == ()
+        for notification in outcome.notifications:
+            self.hear(notification)
+        known = read(self.state).records
+        self.refused = {name: layer for name, layer in self.refused.items() if name in known}
+
+    def cycle(self, seen: list[Observation], reports: Sequence[Report]) -> Cycle:
         """Run one cycle; the state goes through JSON."""
-        outcome = cycle(self.now, seen, self.state, self.policy, deployment="d", inventory=NAMES)
+        outcome = cycle(
+            self.now, seen, self.state, POLICY, deployment="d", inventory=self.watched, reports=reports
+        )
         self.state = json.loads(json.dumps(outcome.state))
         return outcome
 
@@ -132,48 +208,73 @@ class Histories(RuleBasedStateMachine):
             self.open[one.key] = one
             return
         assert one.key in self.open, f"{one.phase} of what never fired"
-        if one.phase in ("resolved", "closed"):
-            last = self.open.pop(one.key)
-            assert one.phase == "resolved", "all credentials are in service"
-            self.has_proof(last, one)
-        else:
+        if one.phase in ("firing", "update", "reminder"):
             self.open[one.key] = one
+            return
+        last = self.open.pop(one.key)
+        if one.phase == "resolved":
+            assert self.has_proof(last, one), f"{end_of(one)} ended without proof"
+        elif one.about not in ("endpoint", "inventory"):
+            assert not set(one.conn_ids) & set(self.watched), f"{end_of(one)} closed in service"
 
-    def has_proof(self, last: Notification, end: Notification) -> None:
-        """An end needs health at the layer that failed, or, for an application, an answer behind its door."""
-        for name in end.conn_ids:
-            at, layer = self.proven.get(name, (0.0, "local"))
-            healthy = at > last.at and LAYERS.index(layer) >= LAYERS.index(last.layer)
-            accepted = last.of_application and read(self.state).records[name].kind in {
-                "revoked",
-                "access_denied",
-            }
-            assert healthy or accepted, f"{end.key} ended without proof"
+    def has_proof(self, last: Notification, end: Notification) -> bool:
+        """An end needs proof of the kind that its incident is about."""
+        if end.about == "endpoint":
+            return any(self.answered.get(name, 0.0) > last.at for name in end.conn_ids)
+        if end.about == "inventory":
+            return set(end.conn_ids) <= set(self.watched)
+        if end.about == "stale":
+            return all(self.looked.get(name, 0.0) > last.at for name in end.conn_ids)
+        served = [name for name in end.conn_ids if name in read(self.state).records]
+        return all(self.is_well(name, last) for name in served)
+
+    def is_well(self, name: str, last: Notification) -> bool:
+        """Health at the layer that failed, an answer behind the application's door, or the tasks' word."""
+        at, layer = self.proven.get(name, (0.0, "local"))
+        quiet = self.now - self.reported.get(name, 0.0) >= DAY
+        if last.about == "operators":
+            return quiet or self.accepted.get(name, 0.0) > last.at
+        if last.of_application and read(self.state).records[name].kind in {"revoked", "access_denied"}:
+            return True
+        if at > last.at and LAYERS.index(layer) >= LAYERS.index(last.layer):
+            return True
+        return (last.layer == "operation" and at > last.at and quiet) or self.accepted.get(
+            name, 0.0
+        ) > last.at
 
     @invariant()
     def no_breakage_is_lost(self) -> None:
-        """Who was refused and not proven healthy since is spoken for by an open incident."""
-        speaking = {name for one in self.open.values() for name in one.conn_ids}
-        incidents = read(self.state).incidents.values()
-        members = {name for one in incidents if one.open for name in one.members}
-        assert set(self.refused) <= members
-        assert members == set() or speaking
+        """Who is in trouble is spoken for by an open incident that was told, or is silenced."""
+        memory = read(self.state)
+        open_ones = {key: one for key, one in memory.incidents.items() if one.open}
+        members = {name for one in open_ones.values() if one.about in OF_TROUBLE for name in one.members}
+        ailing = {name for name, record in memory.records.items() if record.is_ailing}
+        silenced = {name for name, until in self.muted.items() if self.now < until}
+        assert (set(self.refused) | ailing) - silenced <= members
+        assert set(open_ones) == set(self.open)
 
     @invariant()
     def no_storm(self) -> None:
         """No incident is told more often than people can bear."""
         recent = Counter(one.key for one in self.heard if one.at > self.now - DAY)
-        assert all(count <= STORM for count in recent.values()), recent
+        silences = sum(1 for until in self.silences if until > self.now - DAY)
+        assert all(count <= STORM + silences for count in recent.values()), recent
 
     @invariant()
     def a_reminder_a_day(self) -> None:
-        """Two messages about the same standing breakage are at least a day apart."""
+        """Two messages about the same standing breakage are a day apart, or a silence is."""
         by_key: dict[str, list[Notification]] = defaultdict(list)
         for one in self.heard:
             by_key[one.key].append(one)
         for told in by_key.values():
             for earlier, later in pairwise(told):
-                assert later.phase != "reminder" or later.at - earlier.at >= DAY
+                silenced = any(earlier.at < until <= later.at for until in self.silences)
+                assert later.phase != "reminder" or later.at - earlier.at >= DAY or silenced
+
+
+def end_of(one: Notification) -> str:
+    """:return: what an end is about"""
+    return f"{one.about} {one.key}"
 
 
 TestHistories = Histories.TestCase

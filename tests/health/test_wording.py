@@ -174,6 +174,6 @@ def test_durations_read_like_speech(seconds: float, words: str) -> None:
 @pytest.mark.parametrize("secret", ["Atz.sprdt|IwEB0aBcDeFgHiJk", "amzn1.oa2-cs.v1.0c9dfeedbeef"])
 def test_not_even_the_end_of_a_secret_is_said(secret: str) -> None:
     """Where only the end of a name is shown, it is no end of a secret."""
-    words = message(replace(FIRING, of_application=True, client_id=secret, conn_ids=(secret,), key=secret))
+    words = message(replace(FIRING, about="application", client_id=secret, conn_ids=(secret,), key=secret))
 
     assert secret[-8:] not in str(words)
