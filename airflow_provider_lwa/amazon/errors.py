@@ -49,7 +49,7 @@ _SECRET_SHAPES = re.compile(
     r"|amzn1\.oa2-cs\.[^\s\"'&,;<>]+"  # client secrets
     r"|(?<=X-Amz-Signature=)[0-9A-Za-z%]+"  # what makes a pre-signed address a key
     r"|(?<=X-Amz-Security-Token=)[0-9A-Za-z%+/=]+"
-    r"|(?<=://)[^\s/@]+:[^\s/@]*(?=@)",  # user and password in the address of somebody's database or store
+    r"|(?<=://)[^\s/@]*:[^\s/@]*(?=@)",  # user and password in the address of somebody's database or store
     re.IGNORECASE,
 )
 
