@@ -388,7 +388,8 @@ class _Desk:
     def _is_proven(self, incident: Incident, left: list[Record]) -> bool:
         """Whether an end that waits for nobody is a good one: an answer, a new day, all back again."""
         if incident.about == "endpoint":
-            return any(record.state != "failing" and record.layer != "local" for record in left)
+            seen = (record for record in left if record.state != "failing" and not record.reported)
+            return any(record.layer != "local" for record in seen)
         if incident.about == "inventory":
             return len(left) == len(incident.members)
         ends = (self._ends(incident.about, record) for record in left)

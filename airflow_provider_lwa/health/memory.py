@@ -159,7 +159,9 @@ def _put_back(record: Record, incident: Incident) -> Record:
         state="broken" if verdict(incident.kind).permanent else "failing",
         kind=incident.kind,
         layer=incident.layer,
+        seen="api" if incident.layer == "operation" else incident.layer,
         since=incident.since,
+        heard=max(record.heard, incident.told),  # what only tasks met does not count as long past
         client_id=incident.client_id or record.client_id,
         standing=Standing(hosts=(incident.place, incident.place) if incident.place else ()),
     )

@@ -7,7 +7,7 @@
     healthy ──transient──► degraded ──often and long enough──► failing ──────────────────────────────────────┘
     broken + outage: stays broken, for the outage neither mends nor explains it
     broken + success at a lower layer: stays broken, for nothing was proven where it failed
-    broken on the word of tasks alone: what was seen of it by a look is worth more
+    broken where only tasks get: until one of them succeeds, or none has met it for long and a look is healthy
 
 Pure: the clock is an argument. A look that is not newer than the last one changes nothing, so that a task
 that is run again does not count twice.
@@ -103,7 +103,8 @@ class Record:
     :param region: the profile's region
     :param owner: who is told
     :param standing: what else the connection says
-    :param reported: the trouble rests on the word of tasks alone
+    :param seen: in trouble, the deepest layer at which a look failed
+    :param reported: the trouble, or what is left of it, rests on the word of tasks alone
     :param heard: the last failure that a task reported
     :param complaints: the last failures that tasks reported while looks saw health
     :param disputed: tasks complain so often that it was told
@@ -131,6 +132,7 @@ class Record:
     region: str | None = None
     owner: str | None = None
     standing: Standing = UNKNOWN
+    seen: Layer = "local"
     reported: bool = False
     heard: float = 0.0
     complaints: tuple[float, ...] = ()
@@ -217,8 +219,13 @@ def _standing(record: Record, seen: Observation, at: float) -> Standing:
 
 
 def _after_success(record: Record, layer: Layer, at: float, policy: AlertPolicy) -> Record:
-    if record.state != "healthy" and not (proves(layer, record.layer) or _is_forgotten(record, at, policy)):
-        return record
+    if record.state != "healthy" and not proves(layer, record.layer):
+        left_to_tasks = layer != "local" and proves(layer, record.seen) and record.state == "broken"
+        quiet = at - record.heard >= policy.complaints_last.total_seconds()
+        if not (left_to_tasks and record.layer == "operation"):
+            return record
+        if not quiet:
+            return replace(record, reported=True)
     if record.state == "failing" and record.recovered + 1 < policy.recoveries:
         return replace(record, recovered=record.recovered + 1, suspicions=0)
     since = record.since if record.state == "healthy" else at
@@ -253,12 +260,6 @@ def mended(record: Record, layer: Layer, at: float, since: float) -> Record:
     )
 
 
-def _is_forgotten(record: Record, at: float, policy: AlertPolicy) -> bool:
-    """Whether no task has met a failure for long that only tasks can meet, behind what a look reaches."""
-    quiet = at - record.heard >= policy.complaints_last.total_seconds()
-    return record.reported and record.layer == "operation" and quiet
-
-
 def refuse(record: Record, seen: Observation, at: float, policy: AlertPolicy) -> Record:
     """Change what is remembered by a permanent failure.
 
@@ -287,17 +288,17 @@ def _after_outage(record: Record, seen: Observation, at: float, policy: AlertPol
 def _in_trouble(record: Record, seen: Observation, at: float, **condition: Any) -> Record:
     """Take over the reason; trouble is as deep as its deepest failure."""
     began = record.state in ("degraded", "failing", "broken")
-    deep = began and not record.reported
     default = ADVICE.get(seen.kind)
     return replace(
         record,
         kind=seen.kind,
-        layer=max(record.layer, seen.layer, key=LAYERS.index) if deep else seen.layer,
+        layer=max(record.layer, seen.layer, key=LAYERS.index) if began else seen.layer,
         code=clean(seen.code) or None,
         description=clean(seen.description) or None,
         status=seen.status,
         request_id=clean(seen.request_id) or None,
         advice=None if seen.advice == default else clean(seen.advice) or None,
+        seen=max(record.seen, seen.layer, key=LAYERS.index) if began else seen.layer,
         recovered=0,
         reported=False,
         **{"since": record.since if began else at, "misses": 0, "suspicions": 0, **condition},

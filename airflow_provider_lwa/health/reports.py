@@ -179,4 +179,4 @@ def _believe(record: Record, report: Report, at: float, policy: AlertPolicy) -> 
         request_id=report.request_id,
     )
     believing = replace(policy, confirmations=0)  # the task has met it and no look denies it
-    return replace(refuse(record, seen, at, believing), reported=True)
+    return replace(refuse(record, seen, at, believing), reported=True, seen=record.seen)

@@ -406,6 +406,16 @@ class TestLayers:
             else:
                 assert watch.hear({}, reports=[worked]) == [("resolved", "cred/a")]
 
+    def test_what_a_task_met_outlasts_what_a_look_met(self, watch: Watch) -> None:
+        """Refused to a task, then revoked, then authorized again: over when a task's call is accepted."""
+        denied = meets(watch, "access_denied", layer="operation")
+        watch.look({"a": DOWN}, reports=[denied])
+        assert watch.hear({"a": REVOKED}) == [("update", "cred/a")]
+        assert watch.hear({}, reports=[meets(watch, "healthy", layer="operation")]) == []
+        assert watch.hear({"a": None}) == []
+        worked = meets(watch, "healthy", layer="operation")
+        assert watch.hear({}, reports=[worked]) == [("resolved", "cred/a")]
+
     def test_a_task_with_an_old_token_does_not_end_a_revocation(self, watch: Watch) -> None:
         """An access token lives on for an hour."""
         watch.look({"a": REVOKED})
