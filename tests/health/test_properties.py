@@ -278,6 +278,7 @@ def end_of(one: Notification) -> str:
 
 
 TestHistories = Histories.TestCase
+#: Not shrunk: that would take longer than a test may hang, and the history would be lost with it.
 TestHistories.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
 
 SECRET = re.compile(r"(Atz[ar]|Atc|sprdt)(\||%7C)[A-Za-z0-9]|amzn1\.oa2-cs\.[a-z0-9]", re.IGNORECASE)
